@@ -1,0 +1,297 @@
+"""The rule of one change: what differs from the pinned baseline, counted; and the refusal, with its ways out.
+
+Counting compares compositions, never the words that made them. A **reference** grows from the baseline: first the named
+intervention, then each changed group, outer groups first. What a choice brings belongs to that choice; what still differs
+from the reference, unresolved and resolved, is a change of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lab.ablate.lock import Pin, load_pin
+from lab.config import words
+from lab.config.compose import UNCOUNTED_GROUPS, Composer, Composition, component_of
+from lab.config.diff import ABSENT, Change, Move, flatten, moved, node, same, say
+from lab.config.identity import role_of
+from lab.errors import ConfigError, OneChangeError
+
+COMPARED = ("factor", "protocol")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the rule says of one request."""
+
+    pin: Pin
+    composition: Composition
+    changes: tuple[Change, ...]
+    incomparable: tuple[Move, ...]  # protocol and judgement leaves that differ from the pin
+    held: tuple[Move, ...]  # derived leaves that were typed to stay where the baseline has them
+
+    @property
+    def exploring(self) -> bool:
+        """Decided by content: `explore=true` on an ordinary run changes nothing."""
+        return bool(self.composition.resolved["explore"]) and (len(self.changes) > 1 or bool(self.incomparable) or self.drifted)
+
+    @property
+    def drifted(self) -> bool:
+        return any(change.kind == "drift" for change in self.changes)
+
+    @property
+    def label(self) -> str:
+        """What makes the arm, as it would be typed after its baseline: `model/norm=rmsnorm`, or `baseline`."""
+        moves = [f"{move.path}={say(move.new)}" for move in self.incomparable]
+        return "+".join([label_of(change) for change in self.changes] + moves) or "baseline"
+
+
+def label_of(change: Change) -> str:
+    """One change as a short text; values typed at its own node follow without their path."""
+    first, *attached = change.typed or (f"{change.path}={say(change.new)}",)
+    return ",".join([first, *(each.removeprefix(change.path.replace("/", ".") + ".") for each in attached)])
+
+
+def judge(composer: Composer, overrides: tuple[str, ...]) -> Verdict:
+    """Compose, load the pin, count. Raises ConfigError and PinError; never refuses for the count itself."""
+    composition = composer.compose(overrides)
+    if composition.baseline == "none" or "baseline" not in composition.choices:
+        raise ConfigError("this composition has no baseline\nadd baseline=NAME, or pin one: python -m lab pin NAME [overrides]")
+    pin = load_pin(composer.root, composition.baseline)
+    return Count(composer, pin, composition).verdict()
+
+
+class Count:
+    """One count: the pinned tree, today's baseline, and the reference as it grows."""
+
+    def __init__(self, composer: Composer, pin: Pin, composition: Composition) -> None:
+        self.composer, self.pin, self.composition = composer, pin, composition
+        _, pinned = composer.typed(pin.composition)
+        self.pinned = flatten(pinned)
+        self.base = composer.compose((f"baseline={pin.name}",)) if composition.overrides else composition
+        self.reference = self.base
+        self.typed = {override.key_or_group: override.input_line or "" for override in words.parse(composition.overrides)}
+        self.words = [f"baseline={pin.name}", *(self.typed[key] for key in ("data.path",) if key in self.typed)]  # a text must be somewhere
+
+    def verdict(self) -> Verdict:
+        composition = self.composition
+        changes: list[Change] = []
+        if not self.equal_to_pin():
+            changes += self.named()
+            changes += self.groups()
+            changes += self.hooks()
+            changes += self.leaves(changes)
+            changes = [self.with_attached(change) for change in changes]
+            changes += self.drift(changes)
+        incomparable = [move for move in moved(self.pinned, composition.leaves) if self.role(move.path) in ("protocol", "judgement")]
+        return Verdict(self.pin, composition, tuple(changes), tuple(incomparable), tuple(self.held()))
+
+    def equal_to_pin(self) -> bool:
+        return not self.factors(moved(self.pinned, self.composition.leaves))
+
+    def role(self, path: str) -> str:
+        return role_of(path, {**self.base.hooks, **self.composition.hooks})
+
+    def factors(self, moves: list[Move]) -> list[Move]:
+        return [move for move in moves if self.role(move.path) == "factor"]
+
+    def advance(self, override: str) -> list[Move]:
+        """Add an override to the reference. Returns the factor leaves that it moves."""
+        before = self.reference
+        self.words.append(override)
+        self.reference = self.composer.compose(tuple(self.words))
+        return self.factors(moved(before.leaves, self.reference.leaves))
+
+    def named(self) -> list[Change]:
+        name = self.composition.change
+        if name == "none":
+            return []
+        moves = self.advance(f"change={name}")
+        return [Change("named", "change", "none", name, f"conf/change/{name}.yaml", tuple(moves), (f"change={name}",))] if moves else []
+
+    def groups(self) -> list[Change]:
+        """Changed options, outer groups first; a nested choice that follows from an outer one, or stays, isn't counted."""
+        found = []
+        for group in sorted(self.composition.choices, key=lambda each: (each.count("/"), each)):
+            want, pinned = self.composition.choices[group], self.base.choices.get(group)
+            if group in UNCOUNTED_GROUPS or self.reference.choices.get(group) == want:
+                continue
+            moves = self.advance(f"{group}={want}")
+            if want != pinned and moves:
+                found.append(Change("group", group, pinned, want, self.source(group), tuple(moves), (f"{group}={want}",)))
+        return found
+
+    def hooks(self) -> list[Change]:
+        """One change for each hook more or fewer."""
+        before, now = self.counted_hooks(self.reference), self.counted_hooks(self.composition)
+        found = []
+        for name in sorted(before.keys() ^ now.keys()):
+            old, new = before.get(name), now.get(name)
+            at = f"hooks.{name}"
+            moves = moved(flatten(old or {}, at + "."), flatten(new or {}, at + "."))
+            names = [*before, name] if new is not None else [each for each in before if each != name]
+            word = f"hooks={names[0]}" if len(names) == 1 else f"hooks=[{','.join(names)}]" if names else "hooks=none"
+            old_word, new_word = ("absent", "present") if new is not None else ("present", "absent")
+            found.append(Change("hook", at, old_word, new_word, self.source("hooks"), tuple(moves), (word,)))
+        return found
+
+    def counted_hooks(self, composition: Composition) -> dict[str, Any]:
+        return {name: hook for name, hook in composition.hooks.items() if self.role(f"hooks.{name}.x") == "factor"}
+
+    def leaves(self, changes: list[Change]) -> list[Change]:
+        """Factor leaves that differ from the reference, unless they lie at a node that a counted option brought."""
+        mine, reference = self.composition, self.reference
+        found = []
+        for move in self.factors(moved(reference.leaves, mine.leaves)):
+            path = move.path
+            if same(mine.unresolved_leaves.get(path), reference.unresolved_leaves.get(path)):
+                continue  # derived: it moves with its source
+            if same(move.new, self.pinned.get(path, ABSENT)) or any(self.owns(change, path) for change in changes):
+                continue
+            word = self.typed.get(path) or f"{path}={say(move.new)}"
+            found.append(Change("leaf", path, self.pinned.get(path, ABSENT), move.new, self.source(path), (move,), (word,)))
+        return found
+
+    def owns(self, change: Change, path: str) -> bool:
+        """Whether a leaf belongs to a change: at its hook's node, or at a node whose class its option changed."""
+        at = component_of(path)
+        if at is None:
+            return False
+        if change.kind == "hook":
+            return at == change.path
+        old, new = self.pinned.get(f"{at}._target_"), self.composition.leaves.get(f"{at}._target_")
+        return change.kind in ("group", "named") and old != new and any(move.path == f"{at}._target_" for move in change.moves)
+
+    def with_attached(self, change: Change) -> Change:
+        """A change with the leaves typed at its own nodes, and with the values that the run will really have."""
+        if change.kind == "leaf":
+            return change
+        attached = [text for path, text in self.typed.items() if "." in path and self.owns(change, path)]
+        now = self.composition.leaves
+        moves = [replace(move, new=now.get(move.path, ABSENT)) if move.path in self.typed else move for move in change.moves]
+        return replace(change, moves=tuple(moves), typed=(*change.typed, *attached))
+
+    def drift(self, changes: list[Change]) -> list[Change]:
+        """Leaves that today's conf/ gives another value than the pin, and that nothing counted explains."""
+        told = {move.path for change in changes for move in change.moves}
+        drifted = {move.path for move in moved(self.pinned, self.base.leaves)}
+        return [
+            Change("drift", move.path, move.old, move.new, f"{self.file_of(move.path)}, edited since the pin", (move,))
+            for move in self.factors(moved(self.pinned, self.composition.leaves))
+            if move.path not in told and move.path in drifted
+        ]
+
+    def held(self) -> list[Move]:
+        """Typed leaves that would have followed another change, and stay where the baseline has them."""
+        mine, reference = self.composition, self.reference
+        return [
+            Move(path, reference.leaves.get(path, ABSENT), mine.leaves[path])
+            for path in self.typed
+            if path in mine.leaves
+            and self.role(path) in COMPARED
+            and same(mine.leaves[path], self.pinned.get(path, ABSENT))
+            and not same(self.with_derived(path), mine.leaves[path])
+        ]
+
+    def with_derived(self, path: str) -> Any:
+        """What a leaf would be here if the baseline's interpolation still stood."""
+        source = self.base.unresolved_leaves.get(path)
+        if isinstance(source, str) and source.startswith("${"):
+            return self.composition.leaves.get(source[2:-1], ABSENT)
+        return self.reference.leaves.get(path, ABSENT)
+
+    def source(self, key: str) -> str:
+        if key in self.typed:
+            return "command line"
+        outer = next((group for group in self.typed if "/" not in key and key.startswith(group.replace("/", ".") + ".")), None)
+        return f"conf/{outer}" if outer else self.file_of(key)
+
+    def file_of(self, path: str) -> str:
+        """The option file that gives a leaf its value."""
+        conf = self.composer.root / "conf"
+        names = path.replace("/", ".").split(".")
+        for depth in range(len(names), 0, -1):
+            group = "/".join(names[:depth])
+            option = self.composition.choices.get(group)
+            rest = ".".join(names[depth:])
+            if option and (not rest or node(self.composer.files.values_of(group, option), rest) is not None):
+                return f"conf/{group}/{option}.yaml"
+        if path.startswith("hooks."):
+            return f"conf/hooks/{names[1]}.yaml"
+        return str(Path(conf.name) / "config.yaml")
+
+
+def require_one_change(verdict: Verdict) -> None:
+    """Raise OneChangeError unless the request is the baseline, one change, or explores."""
+    if verdict.exploring or (len(verdict.changes) <= 1 and not verdict.incomparable and not verdict.drifted):
+        return
+    pin = f"baseline `{verdict.pin.name}` ({verdict.pin.short})"
+    if verdict.incomparable:
+        raise OneChangeError(incomparable_message(verdict, pin))
+    if verdict.drifted:
+        raise OneChangeError(drift_message(verdict, pin))
+    count = len(verdict.changes)
+    rows = [(change.path, f"{say(change.old)} -> {say(change.new)}", change.source, change) for change in verdict.changes]
+    listing = table([row[:3] for row in rows], [inner_moves(row[3]) for row in rows])
+    commands = "\n".join(f"  {command(verdict, change)}" for change in verdict.changes)
+    raise OneChangeError(
+        f"refused: this run makes {count} changes to {pin}; an ablation makes one\n{listing}\n"
+        f"run them one by one:\n{commands}\n"
+        f"or name them together, with a reason, in conf/change/; or add explore=true (it never enters a verdict)"
+    )
+
+
+def command(verdict: Verdict, change: Change) -> str:
+    """What to type for just this change, on this baseline."""
+    start = [] if verdict.pin.name == "default" else [f"baseline={verdict.pin.name}"]
+    path = [each for each in verdict.composition.overrides if each.startswith("data.path=")]
+    return " ".join(["python run.py", *(words.shell(each) for each in (*start, *path, *change.typed))])
+
+
+def inner_moves(change: Change) -> list[str]:
+    """The leaves that a change moves, where its path alone doesn't say them."""
+    moves = [move for move in change.moves if not move.path.endswith("._target_")]
+    if change.kind not in ("group", "named") or not moves:
+        return []
+    return [f"moves {move.path}: {say(move.old)} -> {say(move.new)}" for move in moves]
+
+
+def table(rows: list[tuple[str, str, str]], inner: list[list[str]] | None = None) -> str:
+    """Rows in columns, indented; below each row its inner lines."""
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    lines = []
+    for i, (first, second, third) in enumerate(rows):
+        lines.append(f"  {first:<{widths[0]}}   {second:<{widths[1]}}   {third}".rstrip())
+        lines += [f"      {line}" for line in (inner[i] if inner else [])]
+    return "\n".join(lines)
+
+
+def incomparable_message(verdict: Verdict, pin: str) -> str:
+    """Protocol or judgement differs: no count of changes would make the runs comparable."""
+    rows = []
+    held = []
+    for move in verdict.incomparable:
+        source = verdict.composition.unresolved_leaves.get(move.path)
+        follows = isinstance(source, str) and source.startswith("${")
+        rows.append((move.path, f"{say(move.old)} -> {say(move.new)}", f"follows {source[2:-1]}" if follows and source else ""))
+        if follows:
+            held.append(f"{move.path}={say(move.old)}")
+    overrides = [each for each in verdict.composition.overrides if not each.startswith(("seed=", "note=", "explore=", "study="))]
+    start = "python -m lab pin NAME " + " ".join(words.shell(each) for each in overrides)
+    hold = f"hold it where the baseline has it: add {' '.join(held)}\n" if held else ""
+    return (
+        f"refused: this run is not comparable with {pin}; it differs in what all its runs must share\n{table(rows)}\n"
+        f"{hold}pin another baseline, and compare within it:\n  {start.strip()}\n"
+        f"or add explore=true (it never enters a verdict)"
+    )
+
+
+def drift_message(verdict: Verdict, pin: str) -> str:
+    """conf/ was edited since the pin: even the baseline itself would be another one."""
+    rows = [(change.path, f"{say(change.old)} -> {say(change.new)}", change.source) for change in verdict.changes]
+    return (
+        f"refused: conf/ was edited since {pin} was pinned, and the edit counts as a change\n{table(rows)}\n"
+        f"put the file back and type the value instead (as KEY=VALUE), or add a new option file;\n"
+        f"or pin it anew: python -m lab pin {verdict.pin.name} --again"
+    )

@@ -1,0 +1,95 @@
+"""From a configuration and prepared data to the parts of a run. The last room that sees a config: parts get plain arguments."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from lab import streams
+from lab.data.batches import Batches
+from lab.data.prepare import PreparedData
+from lab.data.tokenfile import TokenFile
+from lab.data.tokenizers import Tokenizer
+from lab.model.block import Components
+from lab.model.dropout import DropoutKeys, KeyedDropout
+from lab.model.gpt import GPT
+from lab.model.init.draws import initialise
+from lab.train.loop import Loop
+
+NOT_ARGUMENTS = ("_target_", "observes")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an experiment is made of."""
+
+    model: nn.Module
+    loop: Loop
+    batches: Batches
+    tokenizer: Tokenizer
+
+
+def build(config: Mapping[str, Any], data: PreparedData) -> Parts:
+    """Every part of the run that a resolved, checked configuration describes; its weights are at their first values."""
+    seed, trainer, device = config["seed"], config["trainer"], config["device"]
+    made = partial(factory, trusted=config["trusted_modules"])
+    dropout = DropoutKeys(seed)
+    model = build_model(config["model"], device["attention"], data.vocabulary, seed, dropout, made)
+    loop = Loop(
+        model,
+        made(trainer["optimizer"])(list(model.named_parameters()), fused=device["fused_optimizer"]),
+        made(trainer["schedule"])(),
+        {name: made(node)() for name, node in config["hooks"].items()},
+        dropout,
+        steps=trainer["tokens"] // (trainer["batch_size"] * config["model"]["context"]),
+        micro_batch=device["micro_batch"],
+        precision=trainer["precision"],
+        ceiling=trainer["divergence_ceiling"],
+    )
+    train_T = TokenFile.open(data.train.path)
+    batches = Batches(train_T, config["model"]["context"], trainer["batch_size"], partial(streams.key, seed, "data"))
+    return Parts(model, loop, batches, made(config["data"]["tokenizer"])())
+
+
+def build_model(
+    model: Mapping[str, Any],
+    attention_path: str,
+    vocabulary: int,
+    seed: int,
+    dropout: DropoutKeys,
+    made: Callable[[Mapping[str, Any]], Callable[..., Any]],
+) -> GPT:
+    """A model with its first weights; every draw comes from the seed and the parameter's name."""
+    gpt = GPT(
+        vocabulary=vocabulary,
+        context=model["context"],
+        width=model["d_model"],
+        layers=model["n_layers"],
+        heads=model["n_heads"],
+        tied=model["tie_embeddings"],
+        components=Components(
+            norm=made(model["norm"]),
+            mlp=made(model["mlp"]),
+            position=made(model["position"]),
+            attention=partial(made(model["attention"]), path=attention_path),
+            dropout=partial(KeyedDropout, share=model["dropout"], keys=dropout),
+        ),
+    )
+    initialise(gpt, made(model["init"])(), seed=seed, layers=model["n_layers"])
+    return gpt
+
+
+def factory(node: Mapping[str, Any], trusted: Sequence[str]) -> Callable[..., Any]:
+    """What a component's `_target_` names, with the component's keys as its keyword arguments.
+
+    The configuration was checked for trust where it was composed; that it was is our promise to the user.
+    """
+    module, _, name = node["_target_"].rpartition(".")
+    assert any(f"{module}.".startswith(f"{each}.") for each in ("lab", *trusted)), f"{module} isn't trusted"
+    target = getattr(importlib.import_module(module), name)
+    return partial(target, **{key: value for key, value in node.items() if key not in NOT_ARGUMENTS})

@@ -1,0 +1,115 @@
+"""The verbs that aren't a training run: `python -m lab VERB`, or `lab VERB`. Each imports what it needs when it's called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.errors import LabError
+
+
+def main(words: list[str] | None = None) -> int:
+    """Exit status: 0, or the error's own after its message on standard error."""
+    arguments = parser().parse_args(words)
+    try:
+        verb: Callable[[argparse.Namespace, Path], None] = arguments.run
+        from lab.config.compose import find_root
+
+        verb(arguments, find_root(arguments.root))
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every verb with its words."""
+    top = argparse.ArgumentParser(
+        prog="lab",
+        description="Change one thing, train it next to a pinned baseline over several seeds, and learn whether the difference is real.",
+        epilog="Training itself: python run.py --help",
+    )
+    top.add_argument("--root", metavar="FOLDER", help="the project's folder; otherwise found upwards from here")
+    verbs = top.add_subparsers(metavar="VERB", required=True)
+
+    def verb(name: str, run: Callable[[argparse.Namespace, Path], None], about: str) -> argparse.ArgumentParser:
+        each = verbs.add_parser(name, help=about, description=about)
+        each.set_defaults(run=run)
+        return each
+
+    each = verb("report", report, "the baseline against every arm, with verdicts")
+    each.add_argument("--baseline", default="default", metavar="NAME", help="which baseline (default: %(default)s)")
+    each.add_argument("--format", choices=("terminal", "md"), default="terminal", help="terminal or Markdown (default: %(default)s)")
+    each.add_argument("--out", type=Path, metavar="PATH", help="write Markdown to a file")
+    each = verb("runs", runs, "every run in the store, with its status and result")
+    each.add_argument("--baseline", default="*", metavar="NAME", help="only the runs of one baseline")
+    each = verb("show", show, "one run: what it is, who asked for it, how it went")
+    each.add_argument("which", metavar="RUN", help="its folder, or some of its name or id")
+    each = verb("plan", plan, "what a sweep would run, what is finished, what it costs")
+    each.add_argument("overrides", nargs="*", metavar="KEY=VALUES", help="as after `python run.py --multirun`")
+    each = verb("pin", pin, "pin another baseline, written to conf/baseline/")
+    each.add_argument("name", metavar="NAME", help="of the new baseline")
+    each.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as after `python run.py`; starts from baseline=default")
+    each.add_argument("--again", action="store_true", help="pin an existing name anew; the old lock is kept beside the new one")
+    return top
+
+
+def report(arguments: argparse.Namespace, root: Path) -> None:
+    from rich.console import Console
+
+    from lab.files import write_file
+    from lab.results.report import build, print_report, to_markdown
+
+    built = build(root, arguments.baseline)
+    if arguments.out is not None:
+        write_file(arguments.out, to_markdown(built))
+    elif arguments.format == "md":
+        print(to_markdown(built), end="")
+    else:
+        print_report(built, Console(highlight=False))
+
+
+def runs(arguments: argparse.Namespace, root: Path) -> None:
+    from lab.store.listing import print_runs
+
+    print_runs(root, arguments.baseline)
+
+
+def show(arguments: argparse.Namespace, root: Path) -> None:
+    from lab.store.listing import print_run
+    from lab.store.runs import find_run
+
+    print_run(find_run(root, arguments.which))
+
+
+def plan(arguments: argparse.Namespace, root: Path) -> None:
+    from lab.config.compose import Composer
+    from lab.sweep.plan import make_plan
+    from lab.sweep.show import print_plan
+
+    print_plan(make_plan(Composer(root), arguments.overrides, "python -m lab plan"))
+
+
+def pin(arguments: argparse.Namespace, root: Path) -> None:
+    from lab.ablate.baseline import pin as make
+    from lab.ablate.lock import lock_path, option_path
+    from lab.config.compose import Composer
+    from lab.config.diff import say
+
+    made, moves = make(Composer(root), arguments.name, arguments.overrides, again=arguments.again)
+    print(f"pinned baseline `{made.name}` ({made.short}): {option_path(root, made.name)}")
+    for move in moves:
+        print(f"  {move.path}: {say(move.old)} -> {say(move.new)}")
+    print(f"keep both files in git: {option_path(root, made.name).name}, {lock_path(root, made.name).name}")
+    print(f"next: python run.py baseline={made.name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""What a composition must satisfy after Hydra has composed it: known keys, right types, components whole, constraints kept.
+
+Hydra accepts `+model.typo=3` and the last of two equal keys in silence, so all of this is checked here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from omegaconf import OmegaConf
+
+from lab.config.diff import flatten, node, say
+from lab.config.schema import Leaf, TrainingConfig, components, leaves
+from lab.errors import ConfigError
+
+LARGEST_OPTION_FILE = 256 << 10
+
+
+class OptionFiles:
+    """The option files under conf/: which groups and options there are, and the values that one of them declares."""
+
+    def __init__(self, conf: Path) -> None:
+        self.conf = conf
+        self._values: dict[tuple[str, str], dict[str, Any]] = {}
+
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """Config group -> its options, by walking conf/."""
+        found: dict[str, list[str]] = {}
+        for path in sorted(self.conf.rglob("*.yaml")):
+            group = path.parent.relative_to(self.conf).as_posix()
+            if group != ".":
+                found.setdefault(group, []).append(path.stem)
+        return found
+
+    def values_of(self, group: str, option: str) -> dict[str, Any]:
+        """What an option's file sets, without its defaults list; an absent file sets nothing."""
+        if (group, option) not in self._values:
+            path = self.conf / group / f"{option}.yaml"
+            self._values[group, option] = {k: v for k, v in read_yaml(path).items() if k != "defaults"} if path.is_file() else {}
+        return self._values[group, option]
+
+    def declared(self, at: str, choices: Mapping[str, str]) -> dict[str, Any] | None:
+        """The keys and values that the chosen option file declares for a component node; None for a hook without a file."""
+        if at.startswith("hooks."):
+            name = at.removeprefix("hooks.")
+            return self.values_of("hooks", name).get(name)
+        group = at.replace(".", "/")
+        return self.values_of(group, choices[group]) if group in choices else self._inline(at, choices)
+
+    def _inline(self, at: str, choices: Mapping[str, str]) -> dict[str, Any] | None:
+        """A component that its group's option spells out itself (`data.corpus` in conf/data/text.yaml)."""
+        group, _, rest = at.partition(".")
+        return node(self.values_of(group, choices[group]), rest) if group in choices else None
+
+    @staticmethod
+    def coerce(*trees: dict[str, Any]) -> None:
+        """Numbers of components in one form: `1e-3` read as text becomes a float (YAML 1.1 and JSON disagree on it)."""
+        for tree in trees:
+            for at in components():
+                spot = node(tree, at)
+                if isinstance(spot, dict):
+                    _coerce_numbers(spot)
+
+
+def _coerce_numbers(spot: dict[str, Any]) -> None:
+    for key, value in spot.items():
+        if isinstance(value, dict):
+            _coerce_numbers(value)
+        elif isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+            spot[key] = float(value)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as a plain tree, interpolations kept. Raises ConfigError when it is too large or isn't a mapping."""
+    if path.stat().st_size > LARGEST_OPTION_FILE:
+        raise ConfigError(f"{path} has {path.stat().st_size} bytes; a configuration file has at most {LARGEST_OPTION_FILE}")
+    tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold `key: value` lines")
+    return {str(key): value for key, value in tree.items()}
+
+
+def refuse_resolvers(raw: Mapping[str, Any]) -> None:
+    """`${oc.env:KEY}`, `${now:}` and their like: a secret or a clock would end up in the saved configuration."""
+    for path, value in flatten(raw).items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and re.search(r"\$\{[^}]*:", text):
+                raise ConfigError(
+                    f"{path} is {text!r}: resolvers are not allowed in a run's configuration\nwrite the value, or ${{another.key}}"
+                )
+
+
+def refuse_missing(raw: Mapping[str, Any]) -> None:
+    """`???` in an option file: the user has to give this value."""
+    for path, value in flatten(raw).items():
+        if value == "???":
+            purpose = leaves()[path].doc if path in leaves() else "it has no default"
+            raise ConfigError(f"{path} must be given ({purpose})\nadd {path}=VALUE")
+
+
+def whole_numbers(raw: dict[str, Any], schema: type = TrainingConfig) -> None:
+    """`1e6` where the schema wants a whole number: 1000000, in place. What isn't whole is left for the schema to refuse."""
+    for name, kind in get_type_hints(schema).items():
+        value = raw.get(name)
+        if isinstance(value, dict) and is_dataclass(kind):
+            whole_numbers(value, kind)
+        elif isinstance(value, float) and value.is_integer() and (kind is int or int in get_args(kind)):
+            raw[name] = int(value)
+
+
+def refuse_unknown_keys(raw: Mapping[str, Any]) -> None:
+    """Keys that the schema lacks, with the nearest one that it has."""
+    known, inside = leaves(), components()
+    for path in flatten_with_empty(raw):
+        if path in known or any(path.startswith(at + ".") or path == at for at in inside):
+            continue
+        if any(each.startswith(path + ".") for each in known):
+            continue  # a node of the schema, given as a whole or empty
+        raise ConfigError(f"unknown key {path}{nearest(path, known)}\n`python run.py --cfg job` shows every key")
+
+
+def flatten_with_empty(raw: Mapping[str, Any]) -> list[str]:
+    """Paths of all leaves, counting an empty mapping as one."""
+    paths: list[str] = []
+    for key, value in raw.items():
+        if isinstance(value, Mapping) and value:
+            paths += [f"{key}.{rest}" for rest in flatten_with_empty(value)]
+        else:
+            paths.append(str(key))
+    return paths
+
+
+def nearest(word: str, known: Any) -> str:
+    """`: did you mean ...?` when something known is spelt alike, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=2, cutoff=0.6)
+    return f": did you mean {' or '.join(close)}?" if close else ""
+
+
+def check_components(resolved: dict[str, Any], choices: Mapping[str, str], files: OptionFiles) -> None:
+    """Each component has just the keys that its option file declares, with values of the declared types."""
+    for at in component_nodes(resolved):
+        here = node(resolved, at)
+        declared = files.declared(at, choices)
+        if declared is None:
+            raise ConfigError(
+                f"{at} has no option file that declares it\nadd conf/{at.replace('.', '/')}.yaml with its `_target_` and keys"
+            )
+        if not isinstance(here, dict) or "_target_" not in here:
+            raise ConfigError(f"{at} needs a `_target_`\nchoose an option: {', '.join(files.groups.get(at.replace('.', '/'), []))}")
+        check_trusted(at, here["_target_"], resolved["trusted_modules"])
+        extra, missing = sorted(here.keys() - declared.keys()), sorted(declared.keys() - here.keys())
+        if extra:
+            own = ", ".join(sorted(declared.keys() - {"_target_"})) or "no keys"
+            raise ConfigError(f"unknown key {at}.{extra[0]}{nearest(extra[0], declared)}\n{here['_target_']} takes: {own}")
+        if missing:
+            raise ConfigError(f"{at}.{missing[0]} is missing: its option file declares it")
+        for key, value in here.items():
+            here[key] = as_declared(f"{at}.{key}", value, declared[key])
+
+
+def component_nodes(tree: Mapping[str, Any]) -> list[str]:
+    """The paths of all component nodes of a composition, each hook one."""
+    return [at for at in components() if at != "hooks"] + [f"hooks.{name}" for name in tree["hooks"]]
+
+
+def as_declared(path: str, value: Any, declared: Any) -> Any:
+    """The value in the declared value's type. Raises ConfigError when it doesn't fit."""
+    if declared is None or (isinstance(declared, str) and "${" in declared):
+        return value
+    if isinstance(declared, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(declared, list) and isinstance(value, list):
+        require(
+            len(value) == len(declared), f"{path}={say(value)} has {len(value)} entries, its option has {len(declared)}: {say(declared)}"
+        )
+        return [as_declared(f"{path}[{i}]", each, declared[0] if declared else None) for i, each in enumerate(value)]
+    if type(value) is not type(declared) or (isinstance(value, float) and value != value):
+        raise ConfigError(
+            f"{path} is {say(value)!r}, but must be {KINDS.get(type(declared), 'of its default type')} (default: {say(declared)})"
+        )
+    return value
+
+
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", list: "a list", dict: "a mapping"}
+
+
+def check_trusted(at: str, target: str, trusted: list[str]) -> None:
+    """`_target_` names code that will be called: only ours, and what the project's config.yaml lists."""
+    if not isinstance(target, str) or not any(target.startswith(f"{module}.") for module in ("lab", *trusted)):
+        raise ConfigError(
+            f"{at}._target_ is {target!r}: only parts of `lab` and of the modules listed under trusted_modules in conf/config.yaml\n"
+            f"add its module there to trust it"
+        )
+
+
+@cache
+def bounded() -> dict[str, Leaf]:
+    return {path: each for path, each in leaves().items() if each.choices or each.low is not None or each.high is not None}
+
+
+def check_constraints(config: Mapping[str, Any]) -> None:
+    """Ranges and choices of single leaves, then what must hold between several."""
+    for path, each in bounded().items():
+        value = node(config, path)
+        if value is None or isinstance(value, Mapping):
+            continue
+        if each.choices and value not in each.choices:
+            raise ConfigError(f"{path}={say(value)}: allowed are {', '.join(each.choices)}{nearest(str(value), each.choices)}")
+        low, high = each.low, each.high
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            span = f"at least {low:g}" if high is None else f"at most {high:g}" if low is None else f"from {low:g} to {high:g}"
+            raise ConfigError(f"{path}={say(value)} is out of range: {span}{' ' + each.unit if each.unit else ''}")
+    model, trainer, data = config["model"], config["trainer"], config["data"]
+    require(
+        model["d_model"] % model["n_heads"] == 0, f"model.d_model={model['d_model']} isn't a multiple of model.n_heads={model['n_heads']}"
+    )
+    require(model["dropout"] < 1, "model.dropout=1 would drop everything: it must be below 1")
+    block = trainer["evaluation"]["block"]
+    require(
+        block <= model["context"],
+        f"trainer.evaluation.block={block} is longer than model.context={model['context']}: the model can't read such a block",
+    )
+    step = trainer["batch_size"] * model["context"]
+    require(
+        trainer["tokens"] >= 2 * step, f"trainer.tokens={trainer['tokens']} is less than two steps of {step} tokens (batch_size x context)"
+    )
+    micro = config["device"]["micro_batch"]
+    require(
+        micro is None or trainer["batch_size"] % micro == 0,
+        f"trainer.batch_size={trainer['batch_size']} isn't a multiple of device.micro_batch={micro}",
+    )
+    held_out = data["validation_fraction"] + data["test_fraction"]
+    require(0 < data["validation_fraction"] and held_out < 1, "data.validation_fraction must be above 0 and leave text to train on")
+    check_judgement(config["judgement"])
+
+
+def check_judgement(judgement: Mapping[str, Any]) -> None:
+    """The pinned rules of judging: rising looks of at least 2 seeds, seeds enough and different, D a positive number or auto."""
+    looks, seeds, smallest = judgement["looks"], judgement["seeds"], judgement["smallest_effect"]
+    rising = bool(looks) and looks[0] >= 2 and all(a < b for a, b in zip(looks, looks[1:], strict=False))
+    require(rising, f"judgement.looks={say(looks)} must rise and start at 2 seeds or more")
+    require(len(set(seeds)) == len(seeds), f"judgement.seeds={say(seeds)} names a seed twice")
+    require(len(seeds) >= looks[-1], f"judgement.seeds lists {len(seeds)} seeds, the last look needs {looks[-1]}")
+    number = isinstance(smallest, (int, float)) and not isinstance(smallest, bool) and smallest > 0
+    require(smallest == "auto" or number, f"judgement.smallest_effect={say(smallest)}: a positive number, or auto")
+
+
+def require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ConfigError(otherwise)

@@ -1,0 +1,211 @@
+"""From words on a command line to one composition, checked against the schema. Owns every meeting with Hydra's loader.
+
+Compositions are cached by their overrides: the rule compares several of them, and each costs Hydra about 50 ms.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from lab.config import check, words
+from lab.config.diff import flatten, node
+from lab.config.schema import TrainingConfig, components
+from lab.errors import ConfigError
+
+CONFIG = "config"
+UNCOUNTED_GROUPS = ("baseline", "change", "hooks")
+
+
+@dataclass(frozen=True)
+class Composition:
+    """One composed configuration: what was typed, what it chose, and its tree with and without interpolations."""
+
+    overrides: tuple[str, ...]  # as typed
+    settled: tuple[str, ...]  # what the composer added where the baseline's values belong to another component
+    choices: dict[str, str]  # config group -> option, nested groups by their path ("model/norm")
+    unresolved: dict[str, Any]
+    resolved: dict[str, Any]
+
+    @cached_property
+    def leaves(self) -> dict[str, Any]:
+        return flatten(self.resolved)
+
+    @cached_property
+    def unresolved_leaves(self) -> dict[str, Any]:
+        return flatten(self.unresolved)
+
+    @property
+    def baseline(self) -> str:
+        return self.choices["baseline"]
+
+    @property
+    def change(self) -> str:
+        return self.choices["change"]
+
+    @property
+    def hooks(self) -> dict[str, Any]:
+        hooks: dict[str, Any] = self.resolved["hooks"]
+        return hooks
+
+
+class Composer:
+    """Composes overrides under one project's conf/. Raises ConfigError for every user's mistake."""
+
+    def __init__(self, root: Path, shell_folder: Path | None = None) -> None:
+        self.root = root
+        self.shell_folder = shell_folder or Path(os.getcwd())
+        self.conf = root / "conf"
+        self.files = check.OptionFiles(self.conf)
+        self._cache: dict[tuple[str, ...], Composition] = {}
+        self._loaded: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, str]]] = {}
+
+    @cached_property
+    def loader(self) -> ConfigLoader:
+        with initialize_config_dir(str(self.conf), version_base="1.3"):
+            return GlobalHydra.instance().config_loader()
+
+    def compose(self, overrides: Sequence[str]) -> Composition:
+        """The composition of some overrides, settled and checked."""
+        key = tuple(overrides)
+        if key not in self._cache:
+            self._cache[key] = self._compose(key)
+        return self._cache[key]
+
+    def _compose(self, overrides: tuple[str, ...]) -> Composition:
+        words.check_typed(overrides, self.files)
+        raw, choices = self._load(overrides)
+        settled = self._settle(overrides, raw, choices)
+        if settled:
+            raw, choices = self._load(overrides + settled)
+        if "hooks" not in choices:  # a list of hooks: Hydra keeps no record of its entries
+            self._refuse_hooks_that_collide(overrides + settled)
+        unresolved, resolved = self.typed(raw)
+        check.check_components(resolved, choices, self.files)
+        check.check_constraints(resolved)
+        if resolved["data"]["path"]:
+            folder = self.shell_folder if "data.path" in words.typed_keys(overrides) else self.root
+            resolved["data"]["path"] = os.path.normpath(folder / Path(resolved["data"]["path"]).expanduser())
+        return Composition(overrides, settled, choices, unresolved, resolved)
+
+    def choices(self, overrides: tuple[str, ...]) -> dict[str, str]:
+        """What some overrides choose, unchecked."""
+        return self._load(overrides)[1]
+
+    def untyped(self, overrides: tuple[str, ...]) -> dict[str, Any]:
+        """The plain tree of some overrides, interpolations kept, unchecked."""
+        return self._load(overrides)[0]
+
+    def _load(self, overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
+        if overrides not in self._loaded:
+            self._loaded[overrides] = self._load_anew(overrides)
+        raw, choices = self._loaded[overrides]
+        return copy.deepcopy(raw), dict(choices)
+
+    def _load_anew(self, overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
+        with words.explained(overrides, self.files):
+            config = self.loader.load_configuration(CONFIG, list(overrides), RunMode.RUN)
+            choices = {
+                group: option
+                for group, option in config.hydra.runtime.choices.items()
+                if not group.startswith("hydra/") and option is not None
+            }
+            raw = OmegaConf.to_container(config, resolve=False)
+        assert isinstance(raw, dict)
+        return {str(key): value for key, value in raw.items() if key != "hydra"}, choices
+
+    def typed(self, raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A plain tree merged into the schema: (unresolved, resolved), with the schema's types and defaults."""
+        check.refuse_resolvers(raw)
+        check.refuse_unknown_keys(raw)
+        check.refuse_missing(raw)
+        check.whole_numbers(raw)
+        with words.explained((), self.files):
+            tree = OmegaConf.merge(OmegaConf.structured(TrainingConfig), raw)
+            assert isinstance(tree, DictConfig)
+            unresolved = OmegaConf.to_container(tree, resolve=False)
+            resolved = OmegaConf.to_container(tree, resolve=True)
+        assert isinstance(unresolved, dict) and isinstance(resolved, dict)
+        self.files.coerce(unresolved, resolved)
+        return {str(k): v for k, v in unresolved.items()}, {str(k): v for k, v in resolved.items()}
+
+    def _settle(self, overrides: tuple[str, ...], raw: dict[str, Any], choices: dict[str, str]) -> tuple[str, ...]:
+        """Overrides that give a swapped component its own values, where the baseline pinned values for another one.
+
+        A baseline's file outranks the options, so `trainer/optimizer=lion` would get adamw's pinned learning rate, and
+        `hooks=none` a hook without a class. What the user typed and what a named intervention sets stays.
+        """
+        pinned = self.files.values_of("baseline", choices.get("baseline", "none"))
+        paths = [path for path in flatten(pinned) if component_of(path)]
+        if not paths:
+            return ()
+        own, _ = self._load((*(f"{g}={o}" for g, o in choices.items() if g not in ("baseline", "change", "hooks")), "~baseline"))
+        named = flatten(self.files.values_of("change", choices.get("change", "none")))
+        typed = words.typed_keys(overrides)
+        pinned_targets = self._targets_of_baseline(choices["baseline"])
+        added: dict[str, None] = {}
+        for path in paths:
+            at = component_of(path)
+            assert at is not None
+            here = node(raw, at) or {}
+            if at.startswith("hooks.") and "_target_" not in here:
+                added[f"~{at}"] = None
+            elif here.get("_target_") != pinned_targets.get(at) and path not in named and path not in typed:
+                value = node(own, path)
+                added[f"~{path}" if value is None else f"{path}={words.render(value)}"] = None
+        return tuple(added)
+
+    def _targets_of_baseline(self, name: str) -> dict[str, str]:
+        """The class at each component's node in the baseline as its file stands."""
+        raw, _ = self._load((f"baseline={name}",))
+        return {path.removesuffix("._target_"): value for path, value in flatten(raw).items() if path.endswith("._target_")}
+
+    def _refuse_hooks_that_collide(self, overrides: tuple[str, ...]) -> None:
+        """Two hook options that write one key: their order would matter without being counted."""
+        with words.explained(overrides, self.files):
+            entries = self.loader.compute_defaults_list(CONFIG, list(overrides), RunMode.RUN).defaults
+        seen: dict[str, str] = {}
+        for entry in entries:
+            path = entry.config_path or ""
+            if path.startswith("hooks/"):
+                option = path.removeprefix("hooks/")
+                for key in self.files.values_of("hooks", option):
+                    if key in seen:
+                        raise ConfigError(
+                            f"hooks={option} and hooks={seen[key]} both write hooks.{key}: their order would change the result uncounted\n"
+                            f"name one of them, or give each its own key in conf/hooks/"
+                        )
+                    seen[str(key)] = option
+
+
+def component_of(path: str) -> str | None:
+    """The component node that a leaf's path lies in: `model.norm` for `model.norm.eps`, `hooks.ema` for `hooks.ema.decay`."""
+    if path.startswith("hooks.") and path.count(".") >= 2:
+        return ".".join(path.split(".")[:2])
+    return next((at for at in components() if at != "hooks" and path.startswith(at + ".")), None)
+
+
+def find_root(given: str | None = None) -> Path:
+    """The project's root: as given, else upwards from the working directory, else the checkout that holds this code."""
+    if given is not None:
+        root = Path(given).resolve()
+        if not (root / "conf" / "config.yaml").is_file():
+            raise ConfigError(f"--root {given}: no conf/config.yaml there\ngive the folder that holds conf/ and run.py")
+        return root
+    here = Path(os.getcwd())
+    checkout = Path(__file__).resolve().parents[2]
+    for folder in (here, *here.parents, checkout):
+        if (folder / "conf" / "config.yaml").is_file() and (folder / "run.py").is_file():
+            return folder
+    raise ConfigError(f"no project here: neither {here} nor a folder above it holds conf/config.yaml and run.py\ngive --root FOLDER")

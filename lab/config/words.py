@@ -1,0 +1,172 @@
+"""Overrides as typed: what they may be, and one clear message for each way in which they can be wrong."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from lab.config.check import KINDS, OptionFiles, nearest
+from lab.config.diff import say
+from lab.config.schema import components, leaves
+from lab.errors import ConfigError
+
+HYDRA_KEYS = ("hydra.verbose",)
+ONLY_IN_CONF = {"trusted_modules": "it says whose code may be called, so it stands in conf/config.yaml"}
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Hydra's own reading of some overrides. Raises ConfigError naming the one that can't be read."""
+    parsed = []
+    for text in overrides:
+        try:
+            parsed.append(OverridesParser.create().parse_override(text))
+        except HydraException as error:
+            raise ConfigError(f"can't read the override {text!r}: expected key=value\n{first_line(error)}") from None
+    return parsed
+
+
+def typed_keys(overrides: Sequence[str]) -> set[str]:
+    """The keys of some overrides: `trainer.optimizer.lr`, `model/norm`."""
+    return {override.key_or_group for override in parse(overrides)}
+
+
+def check_typed(overrides: Sequence[str], files: OptionFiles) -> None:
+    """Refuse what Hydra would accept in silence or explain in many lines."""
+    seen: dict[str, str] = {}
+    for override in parse(overrides):
+        key, text = override.key_or_group, override.input_line or ""
+        if key in seen:
+            raise ConfigError(f"{key} is given twice: {seen[key]} and {text}\nkeep one of them")
+        seen[key] = text
+        check_key(override, text, files)
+        if override.is_sweep_override():
+            raise ConfigError(f"{text} lists several values: that needs --multirun\npython run.py --multirun '{text}' ...")
+
+
+def check_key(override: Override, text: str, files: OptionFiles) -> None:
+    """One override's key: known, allowed on a command line, and with an option that exists."""
+    key = override.key_or_group
+    if key.startswith("hydra.") or key.startswith("hydra/"):
+        if not key.startswith(HYDRA_KEYS):
+            raise ConfigError(
+                f"{text}: this setting of Hydra would go around the run's place or the rule\nleave it out; allowed: {', '.join(HYDRA_KEYS)}"
+            )
+        return
+    if override.package is not None:
+        raise ConfigError(f"{text}: a group can't be moved to another place\nwrite {key}=OPTION")
+    if override.is_delete():
+        raise ConfigError(
+            f"{text}: nothing can be removed, every setting has a value\nchoose another option (hooks=none, change=none), or a value"
+        )
+    if key in ONLY_IN_CONF:
+        raise ConfigError(f"{text}: {ONLY_IN_CONF[key]}")
+    if key.startswith("hooks.") and key.endswith(".observes"):
+        raise ConfigError(f"{text}: whether a hook only observes is said by its class and its option file, never by an override")
+    as_group = key.replace(".", "/")
+    if as_group in files.groups and "." in key:
+        raise ConfigError(
+            f"{text}: {key} is a group, chosen with a slash\nwrite {as_group}=OPTION; options: {', '.join(files.groups[as_group])}"
+        )
+    if key in files.groups:
+        check_option(key, override.value(), text, files)
+    elif "/" in key or (key not in leaves() and "." not in key and not override.is_add()):
+        known = [*files.groups, *leaves()]
+        raise ConfigError(f"unknown key {key}{nearest(key, known)}\ngroups: {', '.join(sorted(files.groups))}")
+
+
+def check_option(group: str, value: Any, text: str, files: OptionFiles) -> None:
+    """The option of a group override exists; only hooks take several."""
+    options = [each for each in files.groups[group] if not each.endswith(".lock")]
+    if isinstance(value, list) and group != "hooks":
+        raise ConfigError(f"{text}: {group} takes one option, not a list\noptions: {', '.join(options)}")
+    for each in value if isinstance(value, list) else [value]:
+        if str(each) not in options:
+            hint = "\nmake it: python -m lab pin NAME [overrides]" if group == "baseline" else ""
+            raise ConfigError(f"{group} has no option {say(each)!r}{nearest(str(each), options)}\noptions: {', '.join(options)}{hint}")
+
+
+@contextmanager
+def explained(overrides: Sequence[str], files: OptionFiles) -> Iterator[None]:
+    """Turn what Hydra, OmegaConf and YAML raise into one message for the user."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, YAMLError, AssertionError) as error:
+        raise ConfigError(explain(error, overrides, files)) from None
+
+
+def explain(error: BaseException, overrides: Sequence[str], files: OptionFiles) -> str:
+    """The message for an error of composing. Unknown kinds keep the first line of what was raised."""
+    cause = root_of(error)
+    if isinstance(cause, YAMLError):
+        mark = getattr(cause, "problem_mark", None)
+        where = f"{mark.name}, line {mark.line + 1}" if mark is not None else "a file in conf/"
+        return f"{where} isn't valid YAML: {getattr(cause, 'problem', None) or first_line(cause)}"
+    unknown = unknown_keys(overrides, files)
+    if unknown:
+        return unknown[0]
+    full_key = getattr(cause, "full_key", None)
+    if full_key:
+        return f"{full_key}: {first_line(cause)}"
+    return first_line(cause)
+
+
+def unknown_keys(overrides: Iterable[str], files: OptionFiles) -> list[str]:
+    """A message for each typed value key that neither the schema nor any option file knows."""
+    inside: dict[str, list[str]] = {}
+    for at in components():
+        for options in [files.groups.get(at.replace(".", "/"), [])]:
+            keys = {key for option in options for key in files.values_of(at.replace(".", "/"), option)}
+            inside[at] = sorted(f"{at}.{key}" for key in keys if key != "_target_")
+    known = [*leaves(), *(path for paths in inside.values() for path in paths)]
+    messages = []
+    for override in parse(list(overrides)):
+        key = override.key_or_group
+        if key in files.groups or key in known or key.startswith(("hydra", "hooks.")):
+            if key in known and key not in leaves():
+                messages.append(f"{key} belongs to another option than the chosen one\nchoose the option that has it, or leave it out")
+            elif key.startswith("hooks."):
+                name = key.split(".")[1]
+                messages.append(f"unknown key {key}: is the hook chosen, and does it have that key?\nadd hooks={name}")
+            continue
+        messages.append(f"unknown key {key}{nearest(key, known)}\n`python run.py --cfg job` shows every key")
+    return messages
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The first cause that says most: Hydra wraps what OmegaConf and YAML raise."""
+    while error.__cause__ is not None and isinstance(error.__cause__, (OmegaConfBaseException, YAMLError, HydraException)):
+        error = error.__cause__
+    return error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, in plain words where we have them."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    for kind, plain in (("Integer", KINDS[int]), ("Float", KINDS[float]), ("Boolean", KINDS[bool])):
+        line = re.sub(rf"could not be converted to {kind}", f"isn't {plain}", line)
+    return line
+
+
+def render(value: Any) -> str:
+    """A plain value in Hydra's override grammar."""
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if isinstance(value, list):
+        return "[" + ",".join(render(each) for each in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{render(each)}" for key, each in value.items()) + "}"
+    return "null" if value is None else repr(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def shell(word: str) -> str:
+    """A word as it is typed in a shell: quoted only where it must be."""
+    return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word)

@@ -1,0 +1,44 @@
+"""What a tokenizer promises: text to tokens and back without loss, or a refusal. One file each; imports no torch."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lab.errors import DataError
+
+
+class Tokenizer(Protocol):
+    """The contract. A tokenizer is a frozen dataclass: its fields are its arguments, and with its class they are what it is."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens V; a token is in [0, V)."""
+
+    @property
+    def mark(self) -> int:
+        """The token that opens a document. Never comes out of a text."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 where 256 tokens are enough, else uint16."""
+
+    def encode(self, text: bytes) -> npt.NDArray[Any]:
+        """The tokens of a text, shape (T,), without a mark. Raises CannotEncode when it couldn't be decoded to the same bytes."""
+
+    def decode(self, tokens: npt.ArrayLike) -> bytes:
+        """The text of tokens of shape (T,); a mark stands for no byte."""
+
+    def bytes_per_token(self) -> npt.NDArray[np.int64]:
+        """How many bytes of text each token stands for, shape (V,); 0 for the mark."""
+
+
+class CannotEncode(DataError):
+    """A text that a tokenizer can't hold without loss: why, and at which byte of the text."""
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(f"byte {offset}: {reason}")
+        self.reason = reason
+        self.offset = offset

@@ -1,0 +1,138 @@
+"""All durable writing, and the digests of what was written. Knows bytes and paths; knows no run, imports no torch.
+
+A whole file is written beside its place, synced, and renamed over it, and then the folder is synced: after a power cut the
+old or the new content is there, never a mixture. Rows are single writes on an O_APPEND descriptor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """The one text of a value: sorted keys, no spaces, no NaN. Equal values give equal bytes on every machine."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def sha256_of(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON, as 64 hex digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
+
+
+def _digest(stream: Any) -> str:
+    """hashlib.file_digest for Python 3.10."""
+    digest = hashlib.sha256()
+    while chunk := stream.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Replace `path` by `content` so that a crash at any instant leaves the old file or the new one, whole."""
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, durably. NaN is refused: a reader elsewhere couldn't parse it."""
+    write_file(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """os.write until every byte is out; the system may take fewer at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new file in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_data(descriptor: int) -> None:
+    """fdatasync, or fsync where the system has none (macOS)."""
+    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(descriptor)
+
+
+def append_line(path: Path, row: dict[str, Any]) -> None:
+    """Append one JSON object as one line with one write, and sync it. Creates the file."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        write_all(descriptor, (canonical_json(row) + "\n").encode())
+        sync_data(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The JSON objects of a row file, and how many lines had to be left out (torn tail, damaged middle).
+
+    A missing file reads as no rows: a run that was cut before its first row has none.
+    """
+    if not path.exists():
+        return [], 0
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    rows, damaged = [], int(len(whole) < len(content))
+    for line in whole.splitlines():
+        row = parse_object(line)
+        if row is None:
+            damaged += 1
+        else:
+            rows.append(row)
+    return rows, damaged
+
+
+def parse_object(line: bytes) -> dict[str, Any] | None:
+    """One JSON object, or None when the bytes aren't one."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def read_json(path: Path, largest: int = 64 << 20) -> dict[str, Any]:
+    """A JSON object from a file of at most `largest` bytes. Raises ValueError with the path when it isn't one."""
+    size = path.stat().st_size
+    if size > largest:
+        raise ValueError(f"{path} has {size} bytes; at most {largest} are read")
+    row = parse_object(path.read_bytes())
+    if row is None:
+        raise ValueError(f"{path} isn't a JSON object (empty, cut or damaged)")
+    return row
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Every plain file below a folder, in the order of its path, the same on every machine."""
+    yield from sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.as_posix())

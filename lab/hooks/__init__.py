@@ -1,0 +1,1 @@
+"""Hooks, one file each. The contract is lab/train/hook.py."""

@@ -1,0 +1,18 @@
+"""Scales the gradient down to a largest global norm (Pascanu et al. 2013)."""
+
+from __future__ import annotations
+
+from lab.train.state import TrainingState
+
+
+class GradClip:
+    """Uses the norm that the loop has measured anyway, so it costs one pass over the gradients, and only when it clips."""
+
+    observes = False
+
+    def __init__(self, *, max_norm: float) -> None:
+        self.max_norm = max_norm
+
+    def gradients(self, state: TrainingState) -> None:
+        if state.gradient_norm > self.max_norm:
+            state.scale_gradients(self.max_norm / state.gradient_norm)

@@ -1,0 +1,1 @@
+"""How weights start: the draws, and a file for each scheme."""

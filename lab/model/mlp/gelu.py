@@ -1,0 +1,24 @@
+"""Two matrices around a GELU (Hendrycks and Gimpel 2016), in its tanh form as in GPT-2."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lab.model.matrix import Linear
+
+# B batch  T position  D width  F hidden width
+
+
+class GELU(nn.Module):
+    """`[B, T, D] -> [B, T, D]` through a hidden width of `expansion * width`."""
+
+    def __init__(self, width: int, *, expansion: float) -> None:
+        super().__init__()
+        hidden = round(expansion * width)
+        self.up = Linear(width, hidden)
+        self.down = Linear(hidden, width)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        hidden_BTF = F.gelu(self.up(x_BTD), approximate="tanh")
+        return self.down(hidden_BTF)

@@ -1,0 +1,191 @@
+"""What is known about one arm: its pairs with the baseline, the look it stands at, its numbers, and what the next look costs.
+
+Looks go by the pinned, ordered seeds: look n is complete when the first n of them have an outcome in both arms. Concludes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lab.results.lineup import Arm
+from lab.results.pin import Pin
+from lab.results.record import Run
+from lab.results.statistics import (
+    Paired,
+    cautious_factor,
+    detectable_effect,
+    level_in_force,
+    look_that_settles,
+    mcnemar,
+    paired,
+    sequential_p,
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One seed with an outcome in both arms. A value of None is a divergence (or a final metric that isn't finite)."""
+
+    seed: int
+    arm: float | None
+    baseline: float | None
+    same_bits: bool
+    same_weights: bool
+
+    @property
+    def stable(self) -> bool:
+        return self.arm is not None and self.baseline is not None
+
+    @property
+    def identical(self) -> bool:
+        return self.same_weights and self.arm == self.baseline
+
+
+@dataclass(frozen=True)
+class NextLook:
+    """What it takes to reach the next pinned look."""
+
+    seeds: int
+    pending: tuple[int, ...]
+    seconds: float | None  # of training, by the mean cost of the arm's and the baseline's own runs; None: not known yet
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One arm against its baseline at its largest complete look; `look` is None before the first."""
+
+    arm: Arm
+    look: int | None
+    first_look: int
+    pairs: tuple[Pair, ...]  # the judged ones; before the first look: those that are there
+    waiting: tuple[int, ...]  # pinned seeds with a pair, beyond the judged look
+    extra: tuple[int, ...]  # seeds outside the pinned list: shown apart, never judged
+    estimate: Paired | None  # over the stable pairs
+    mean_arm: float | None
+    mean_baseline: float | None
+    p: float | None  # sequential; None where it can't be given (divergence, no spread, before the first look)
+    sharpest: int | None  # the look with the smallest nominal p
+    next: NextLook | None  # None: this was the last look
+
+    @property
+    def diverged_arm(self) -> int:
+        return sum(pair.arm is None for pair in self.pairs)
+
+    @property
+    def diverged_baseline(self) -> int:
+        return sum(pair.baseline is None for pair in self.pairs)
+
+    @property
+    def stable(self) -> int:
+        return sum(pair.stable for pair in self.pairs)
+
+    @property
+    def identical(self) -> bool:
+        return bool(self.pairs) and all(pair.identical for pair in self.pairs)
+
+    @property
+    def across_bits(self) -> int:
+        return sum(not pair.same_bits for pair in self.pairs)
+
+    @property
+    def p_diverges(self) -> float:
+        """McNemar's exact p on the seeds where just one of the two diverged."""
+        only_arm = sum(pair.arm is None and pair.baseline is not None for pair in self.pairs)
+        return mcnemar(only_arm, sum(pair.baseline is None and pair.arm is not None for pair in self.pairs))
+
+
+def gather(arm: Arm, baseline: Arm | None, pin: Pin) -> Evidence:
+    """The evidence on one arm. Without a baseline there are no pairs."""
+    base = baseline.runs if baseline else {}
+    both = {seed: pair for seed in arm.runs if seed in base and (pair := make_pair(arm.runs[seed], base[seed], pin.measure)) is not None}
+    complete = next((n for n, seed in enumerate(pin.seeds) if seed not in both), len(pin.seeds))
+    looks = [n for n in pin.looks if n <= complete]
+    look = looks[-1] if looks else None
+    judged = tuple(both[seed] for seed in pin.seeds[: look or pin.looks[0]] if seed in both)
+    level = level_in_force(pin.alpha, pin.looks)
+    estimate, nominal = estimate_of(judged, level), nominal_p([both[seed] for seed in pin.seeds[:complete]], looks, level)
+    stable = [pair for pair in judged if pair.stable]
+    following = next((n for n in pin.looks if n > (look or 0)), None)
+    return Evidence(
+        arm=arm,
+        look=look,
+        first_look=pin.looks[0],
+        pairs=judged,
+        waiting=tuple(seed for seed in pin.seeds[look or pin.looks[0] :] if seed in both),
+        extra=tuple(seed for seed, run in sorted(arm.runs.items()) if seed not in pin.seeds and run.done),
+        estimate=estimate,
+        mean_arm=mean(pair.arm for pair in stable),
+        mean_baseline=mean(pair.baseline for pair in stable),
+        p=sequential_p(list(nominal.values()), pin.looks) if nominal and len(stable) == len(judged) else None,
+        sharpest=min(nominal, key=lambda n: nominal[n]) if nominal else None,
+        next=next_look(following, arm, baseline, pin.seeds, both) if following is not None else None,
+    )
+
+
+def make_pair(arm: Run, baseline: Run, measure: str) -> Pair | None:
+    """The pair of two runs with outcomes; None while one is pending (or was finished without this measure at all)."""
+    if not all(run.status == "diverged" or (run.status == "finished" and measure in run.metrics) for run in (arm, baseline)):
+        return None
+    values = [run.metrics.get(measure) if run.status == "finished" else None for run in (arm, baseline)]
+    same = arm.weights is not None and arm.weights == baseline.weights
+    return Pair(arm.seed, values[0], values[1], arm.bits == baseline.bits, same)
+
+
+def estimate_of(pairs: Iterable[Pair], level: float) -> Paired | None:
+    values = [(pair.arm, pair.baseline) for pair in pairs if pair.arm is not None and pair.baseline is not None]
+    return paired([arm for arm, _ in values], [base for _, base in values], level) if values else None
+
+
+def nominal_p(pairs: Sequence[Pair], looks: Iterable[int], level: float) -> dict[int, float]:
+    """The plain p at each complete look; a look with a divergence or without spread has none."""
+    nominal = {}
+    for n in looks:
+        estimate = estimate_of(pairs[:n], level) if all(pair.stable for pair in pairs[:n]) else None
+        if estimate is not None and estimate.p is not None:
+            nominal[n] = estimate.p
+    return nominal
+
+
+def next_look(n: int, arm: Arm, baseline: Arm | None, seeds: Sequence[int], both: dict[int, Pair]) -> NextLook:
+    """The seeds that look n waits for, and the seconds to train what they lack."""
+    pending = tuple(seed for seed in seeds[:n] if seed not in both)
+    seconds = 0.0
+    for one in (arm, baseline):
+        runs = one.runs if one else {}
+        lacking = sum(seed not in runs or not runs[seed].done for seed in pending)
+        each = mean(run.cost.get("seconds") for run in runs.values() if run.status == "finished")
+        if lacking and each is None:
+            return NextLook(n, pending, None)
+        seconds += lacking * (each or 0.0)
+    return NextLook(n, pending, seconds)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What this design can find, and the look that would likely settle the arm against D."""
+
+    detectable: float | None  # in the metric's unit: found with 80 % power at the judged look
+    likely: int | None  # None: more than the last look
+    cautious: int | None
+    known: bool  # whether likely and cautious could be computed at all
+
+
+def look_ahead(evidence: Evidence, pin: Pin, smallest_effect: float | None) -> Outlook:
+    """The observed effect never enters: planning from it would be post-hoc power."""
+    spread = evidence.estimate.spread if evidence.estimate else None
+    if spread is None or evidence.look is None:
+        return Outlook(None, None, None, known=False)
+    level = level_in_force(pin.alpha, pin.looks)
+    detectable = detectable_effect(evidence.stable, level) * spread
+    if smallest_effect is None:
+        return Outlook(detectable, None, None, known=False)
+    later = [n for n in pin.looks if n > evidence.look]
+    likely = look_that_settles(later, spread, level, smallest_effect)
+    cautious = look_that_settles(later, spread * cautious_factor(evidence.stable), level, smallest_effect)
+    return Outlook(detectable, likely, cautious, known=True)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,221 @@
+"""A verdict, and the sentence that says it. Text is made from the numbers here and never parsed back; concludes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from lab.results.evidence import Evidence, Outlook
+from lab.results.pin import Pin
+from lab.results.statistics import Paired
+
+Word = Literal["before the first look", "identical", "unstable", "stabler", "better", "worse", "no difference", "cannot tell"]
+DECIDED: frozenset[Word] = frozenset({"identical", "unstable", "stabler", "better", "worse", "no difference"})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One arm's conclusion. `p` is sequential and Holm-adjusted over the `family` arms of its study; None where none can be given."""
+
+    evidence: Evidence
+    word: Word
+    negligible: bool  # better or worse, and yet the whole interval lies inside (-D, D)
+    p: float | None
+    family: int
+    outlook: Outlook
+    screening: bool
+    reading: str
+
+    @property
+    def label(self) -> str:
+        return self.evidence.arm.label
+
+    @property
+    def said(self) -> str:
+        """The verdict as a table shows it."""
+        return f"{self.word}, negligible" if self.negligible else self.word
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a sentence is made from."""
+
+    verdict: Verdict
+    pin: Pin
+    smallest_effect: float | None
+
+    @property
+    def evidence(self) -> Evidence:
+        return self.verdict.evidence
+
+
+def read(verdict: Verdict, pin: Pin, smallest_effect: float | None) -> str:
+    """The sentence of one arm."""
+    about = Context(verdict, pin, smallest_effect)
+    tag = " (screening)" if verdict.screening else ""
+    parts = [f"{shown(verdict.label)}{tag}: {verdict.said}.", BODIES[verdict.word](about)]
+    if verdict.evidence.waiting:
+        parts.append(f"{counted(len(verdict.evidence.waiting), 'more seed')} trained, judged at their look.")
+    if verdict.word not in DECIDED:
+        parts.append(ahead(about))
+    return " ".join(part for part in parts if part)
+
+
+def say_before(about: Context) -> str:
+    evidence = about.evidence
+    so_far = f"So far {difference(evidence.estimate, about.pin)}, without a verdict." if evidence.estimate else ""
+    alike = "Bit-equal to the baseline so far: does this change reach the model?" if evidence.identical else ""
+    counts = f"{diverged(evidence)}." if evidence.diverged_arm or evidence.diverged_baseline else ""
+    seeds = f"{len(evidence.pairs)} of {evidence.first_look} seeds have an outcome in both."
+    return " ".join(part for part in (seeds, counts, so_far, alike) if part)
+
+
+def say_identical(about: Context) -> str:
+    return (
+        f"Weights and metric are bit-equal to the baseline's on all {counted(len(about.evidence.pairs), 'seed')}: the change did nothing."
+    )
+
+
+def say_divergence(about: Context) -> str:
+    """The counts first; quality only as what was seen when both were stable."""
+    evidence = about.evidence
+    counts = f"{diverged(evidence)} (McNemar's exact p = {evidence.p_diverges:.2g}, of little power at so few seeds)."
+    if evidence.estimate is None:
+        return counts
+    return f"{counts} When stable ({evidence.stable} of {len(evidence.pairs)} seeds): {numbers(about)}."
+
+
+def say_better_or_worse(about: Context) -> str:
+    small = f" It is smaller than D = {size(about.smallest_effect)} all the same." if about.verdict.negligible else ""
+    return f"{numbers(about)}; {p_of(about.verdict)}.{small}"
+
+
+def say_no_difference(about: Context) -> str:
+    return f"{numbers(about)}; all of it is smaller than D = {size(about.smallest_effect)}."
+
+
+def say_cannot_tell(about: Context) -> str:
+    evidence = about.evidence
+    if evidence.diverged_arm or evidence.diverged_baseline:
+        return say_divergence(about)
+    if evidence.estimate is None or evidence.estimate.spread is None:
+        odd = "which training noise doesn't do: look for a metric that is copied or constant"
+        return f"The difference is {difference(evidence.estimate, about.pin)} on every one of {len(evidence.pairs)} seeds alike, {odd}."
+    return f"{numbers(about)}; {why_not(about, evidence.estimate)}."
+
+
+def why_not(about: Context, estimate: Paired) -> str:
+    """Why an interval settles nothing."""
+    verdict = about.verdict
+    if not contains_zero(estimate):
+        return f"it excludes zero, but not once corrected: {p_of(verdict)}"
+    if verdict.p is not None and verdict.p < about.pin.alpha:
+        return f"crossed at look {verdict.evidence.sharpest} ({p_of(verdict)}), not confirmed: it includes zero"
+    if about.smallest_effect is None:
+        return "it includes zero, and without D 'no difference' can't be concluded"
+    return f"it includes zero and effects larger than D = {size(about.smallest_effect)}"
+
+
+BODIES: dict[Word, Callable[[Context], str]] = {
+    "before the first look": say_before,
+    "identical": say_identical,
+    "unstable": say_divergence,
+    "stabler": say_divergence,
+    "better": say_better_or_worse,
+    "worse": say_better_or_worse,
+    "no difference": say_no_difference,
+    "cannot tell": say_cannot_tell,
+}
+
+
+def ahead(about: Context) -> str:
+    """What the design can find, the next look and its cost, and the look that would likely settle it."""
+    outlook, following, last = about.verdict.outlook, about.evidence.next, about.pin.looks[-1]
+    parts = []
+    if outlook.detectable is not None:
+        parts.append(f"The smallest effect that this design could find is {size(outlook.detectable)} (80 % power).")
+    if following is None:
+        return " ".join([*parts, f"This was the last look ({last} seeds)."])
+    cost = f", {duration(following.seconds)}" if following.seconds is not None else ""
+    first = "First" if about.evidence.look is None else "Next"
+    step = f"{first} look: {following.seeds} seeds ({len(following.pending)} more{cost})"
+    if outlook.known:
+        cautious = f" (cautious: {look_name(outlook.cautious)})" if outlook.likely is not None else ""
+        step += f"; likely needed: {look_name(outlook.likely)}{cautious}"
+    return " ".join([*parts, f"{step}."])
+
+
+def numbers(about: Context) -> str:
+    """The difference and its interval, named by its real level."""
+    estimate = about.evidence.estimate
+    assert estimate is not None, "numbers are asked for where there are some"
+    if estimate.low is None or estimate.high is None:
+        return f"{difference(estimate, about.pin)} (no interval from {counted(estimate.n, 'seed')})"
+    return f"{difference(estimate, about.pin)}, {level_name(about.pin)} {interval(estimate)} ({counted(estimate.n, 'seed')})"
+
+
+def level_name(pin: Pin) -> str:
+    looks = f" (adjusted for {len(pin.looks)} looks)" if len(pin.looks) > 1 else ""
+    return f"{100 * (1 - pin.alpha):g} % interval{looks}"
+
+
+def difference(estimate: Paired | None, pin: Pin) -> str:
+    return f"{signed(estimate.mean, estimate)} {pin.unit}" if estimate else "unknown"
+
+
+def interval(estimate: Paired) -> str:
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return f"{signed(estimate.low, estimate)} to {signed(estimate.high, estimate)}"
+
+
+def signed(value: float, estimate: Paired) -> str:
+    """With as many decimals as give the half-width two digits: more would be noise."""
+    return f"{value:+.{decimals(estimate.half_width or abs(estimate.mean))}f}"
+
+
+def decimals(scale: float) -> int:
+    return min(8, max(0, 1 - math.floor(math.log10(scale)))) if scale > 0 else 4
+
+
+def size(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2g}"
+
+
+def contains_zero(estimate: Paired) -> bool:
+    return estimate.low is None or estimate.high is None or estimate.low <= 0 <= estimate.high
+
+
+def p_of(verdict: Verdict) -> str:
+    return f"p {p_value(verdict.p, 'unknown')} (Holm, {counted(verdict.family, 'arm')})"
+
+
+def p_value(p: float | None, missing: str) -> str:
+    return missing if p is None else "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def diverged(evidence: Evidence) -> str:
+    n = len(evidence.pairs)
+    return f"{evidence.diverged_arm} of {n} runs diverged here, {evidence.diverged_baseline} of {n} in the baseline"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return counted(round(seconds), "second")
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def look_name(look: int | None) -> str:
+    return "more than the last look" if look is None else str(look)
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def shown(label: str) -> str:
+    """A label with its groups written by dots, as in model.norm=rmsnorm; what stands after '=' is left alone."""
+    words = [word.partition("=") for word in label.split(" ")]
+    return " ".join(path.replace("/", ".") + sign + value for path, sign, value in words)

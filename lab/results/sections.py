@@ -1,0 +1,179 @@
+"""The report as plain text in parts: head, table, readings, lists. The terminal and Markdown print these same strings.
+
+Names come from outside: a label may hold markup, control characters or a table's bar. `plain` makes them printable here; what a
+form of output treats as markup, that form escapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from lab.results.evidence import mean
+from lab.results.lineup import Arm, Lineup
+from lab.results.pin import Pin
+from lab.results.reading import Verdict, counted, interval, p_value, shown, signed, size
+from lab.results.record import LeftOut, Run
+from lab.results.smallest_effect import SmallestEffect
+from lab.results.statistics import level_in_force
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that one baseline's report says, as data."""
+
+    pin: Pin
+    smallest_effect: SmallestEffect
+    lineup: Lineup
+    verdicts: tuple[Verdict, ...]
+    runs_read: int
+    unequal: tuple[str, ...]  # runs that were trained twice with unequal weights
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table's column; `narrow` is the least terminal width at which it is shown."""
+
+    name: str
+    narrow: int
+    right: bool
+
+
+COLUMNS = (
+    Column("arm", 0, right=False),
+    Column("n", 0, right=True),
+    Column("mean", 76, right=True),
+    Column("difference", 0, right=True),
+    Column("interval", 112, right=True),
+    Column("p (Holm)", 76, right=True),
+    Column("verdict", 0, right=False),
+    Column("params", 90, right=True),
+    Column("tokens/s", 90, right=True),
+)
+NONE = "-"
+
+
+def plain(text: str) -> str:
+    """Text on one line that a terminal shows as it is: unprintable characters by their codes."""
+    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
+
+
+def head(report: Report) -> list[str]:
+    """What was judged, by which rules, from what."""
+    pin, lineup = report.pin, report.lineup
+    looks = ", ".join(map(str, pin.looks))
+    per_look = f", each at {level_in_force(pin.alpha, pin.looks):.4f}" if len(pin.looks) > 1 else ""
+    effect = report.smallest_effect
+    named = f" ({lineup.cohort_name})" if lineup.cohort_name else ""
+    studies = (f"{study}: {counted(len(family), 'arm')}" for study, family in lineup.families.items())
+    return [
+        f"Baseline {pin.name} (lock {pin.sha256[:8]}), judged by validation {pin.metric.replace('_', ' ')}, {pin.direction} is better.",
+        f"alpha {pin.alpha:g}; looks at {looks} seeds{per_look}; paired t over the pinned seeds.",
+        f"D = {size(effect.value)} {pin.unit}: {effect.origin}." if effect.value is not None else f"D: none. {effect.origin}",
+        f"{counted(lineup.tried, 'arm')} ever tried under this pin; Holm by study: {'; '.join(studies) or 'none yet'}.",
+        f"Cohort {(lineup.cohort or NONE)[:8]}{named}. {counted(report.runs_read, 'run')} read, {len(report.left_out)} left out.",
+        "Every verdict is on this validation text. The tokens/s ratio is indicative: the runs were not interleaved on an idle machine.",
+    ]
+
+
+def rows(report: Report) -> list[list[str]]:
+    """The table: the baseline, then each arm."""
+    baseline = report.lineup.baseline
+    return [baseline_row(report.pin, baseline)] * bool(baseline) + [arm_row(verdict, baseline) for verdict in report.verdicts]
+
+
+def baseline_row(pin: Pin, baseline: Arm | None) -> list[str]:
+    runs = [run for seed, run in baseline.runs.items() if seed in pin.seeds and run.done] if baseline else []
+    level = mean(run.metrics.get(pin.measure) for run in runs if run.status == "finished")
+    return ["baseline", str(len(runs)), NONE if level is None else f"{level:.4f}", NONE, NONE, NONE, NONE, "1.00x", "1.00x"]
+
+
+def arm_row(verdict: Verdict, baseline: Arm | None) -> list[str]:
+    evidence, estimate = verdict.evidence, verdict.evidence.estimate
+    return [
+        shown(verdict.label),
+        str(len(evidence.pairs)),
+        NONE if evidence.mean_arm is None else f"{evidence.mean_arm:.4f}",
+        NONE if estimate is None else signed(estimate.mean, estimate),
+        NONE if estimate is None or estimate.low is None or evidence.look is None else interval(estimate),
+        p_value(verdict.p, NONE).removeprefix("= "),
+        verdict.said,
+        ratio(evidence.arm, baseline, lambda run: run.parameters.get("total")),
+        ratio(evidence.arm, baseline, lambda run: run.cost.get("tokens_per_second")),
+    ]
+
+
+def ratio(arm: Arm, baseline: Arm | None, of: Callable[[Run], float | None]) -> str:
+    """The arm's mean over the baseline's."""
+    values = [mean(of(run) for run in one.runs.values()) if one else None for one in (arm, baseline)]
+    return NONE if values[0] is None or not values[1] else f"{values[0] / values[1]:.2f}x"
+
+
+def readings(report: Report) -> list[str]:
+    """One sentence per arm, and what pairing bought."""
+    lines = []
+    for verdict in report.verdicts:
+        estimate = verdict.evidence.estimate
+        bought = ""
+        if estimate is not None and estimate.gain is not None and verdict.evidence.look is not None:
+            related = f"; correlation {estimate.correlation:+.2f}" if estimate.correlation is not None else ""
+            bought = f" (Pairing divided the variance by {estimate.gain:.{1 if estimate.gain < 10 else 0}f}{related}.)"
+        lines.append(verdict.reading + bought)
+    return lines
+
+
+def lists(report: Report) -> dict[str, list[str]]:
+    """What is shown apart from the verdicts, by heading; headings without entries are dropped."""
+    lineup = report.lineup
+    runs = [run for one in (lineup.baseline, *(verdict.evidence.arm for verdict in report.verdicts)) if one for run in one.runs.values()]
+    extra = {verdict.label: verdict.evidence.extra for verdict in report.verdicts if verdict.evidence.extra}
+    bits = {verdict.label: verdict.evidence.across_bits for verdict in report.verdicts if verdict.evidence.across_bits}
+    surplus = [run for one in (lineup.baseline, *(verdict.evidence.arm for verdict in report.verdicts)) if one for run in one.surplus]
+    locks = f"{counted(lineup.other_locks, 'request')} asked under another lock of this baseline"
+    cohorts = (f"cohort {name[:8]}: {counted(count, 'run')}, never mixed with this one" for name, count in lineup.other_cohorts.items())
+    found = {
+        "Not compared": [f"{shown(aside.label)}: {aside.why}" for aside in lineup.asides],
+        "Exploring (never judged)": by_label(lineup.exploring),
+        "Diverged": [f"{named(run)}: {at_step(run)}{run.reason or 'no reason given'}" for run in runs if run.status == "diverged"],
+        "Failed (pending until resumed)": [f"{named(run)}: {run.reason}" for run in runs if run.status == "failed"],
+        "Unfinished (pending)": by_label(run for run in runs if run.status == "unfinished"),
+        "Seeds outside the pinned list (not judged)": [f"{shown(label)}: {seed_list(seeds)}" for label, seeds in extra.items()],
+        "Pairs across bits": [
+            f"{shown(label)}: {counted(count, 'pair')} of runs with other versions or threads" for label, count in bits.items()
+        ],
+        "Same arm and seed under other bits (not judged)": [run.directory for run in surplus],
+        "Trained twice with unequal weights": list(report.unequal),
+        "Other requests": [locks] * bool(lineup.other_locks) + list(cohorts),
+        "Left out": [f"{item.name}: {item.why}" for item in report.left_out],
+    }
+    return {heading: [plain(entry) for entry in entries] for heading, entries in found.items() if entries}
+
+
+def named(run: Run) -> str:
+    return f"{shown(run.label)} seed {run.seed}"
+
+
+def at_step(run: Run) -> str:
+    return "" if run.diverged_step is None else f"step {run.diverged_step}, "
+
+
+def by_label(runs: Iterable[Run]) -> list[str]:
+    groups: dict[str, list[int]] = {}
+    for run in runs:
+        groups.setdefault(run.label, []).append(run.seed)
+    return [f"{shown(label)}: {seed_list(sorted(group))}" for label, group in groups.items()]
+
+
+def seed_list(seeds: Iterable[int]) -> str:
+    listed = [str(seed) for seed in seeds]
+    return f"{'seed' if len(listed) == 1 else 'seeds'} {', '.join(listed)}"
+
+
+def commands(report: Report) -> list[str]:
+    """What to type when there is nothing to judge yet."""
+    pin = report.pin
+    seeds = ",".join(map(str, pin.seeds[: pin.looks[0]]))
+    if report.verdicts:
+        return []
+    return [f"python run.py --multirun baseline={pin.name} hooks=none,grad_clip seed={seeds}"]

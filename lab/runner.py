@@ -1,0 +1,299 @@
+"""One request, in order: rule, data, identity, found?, claim, train, result. Knows every room below and does little itself.
+
+Until training starts nothing here imports torch. Started by name (`python -m lab.runner JOB.json`) it trains one frozen job,
+so that a sweep can give each run a fresh process without importing torch itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lab.ablate.codemap import code_map
+from lab.ablate.rule import Verdict, require_one_change
+from lab.config.identity import arm_id, cohort_id, of_role, run_identity
+from lab.data.prepare import PreparedData, prepare, require_length
+from lab.errors import ConfigError, Interrupted, LabError, MachineError, StoreError
+from lab.files import read_json, sha256_file, write_file, write_json
+from lab.store.claim import claimed
+from lab.store.console import Console, RunProgress
+from lab.store.layout import RunFolder, cache, run_folder
+from lab.store.machine import bits_of_machine, check_torch, cohort_parts
+from lab.store.manifest import SCHEMA, surroundings
+from lab.store.runs import add_request, find_identity, verify
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that makes one run, frozen: no later edit of conf/ reaches it. Plain data, so that it can be a file."""
+
+    root: str
+    baseline: str
+    lock: str
+    label: str
+    changes: list[dict[str, Any]]
+    exploring: bool
+    study: str
+    command: str
+    overrides: list[str]
+    config: dict[str, Any]  # resolved
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """Who asked, for what and why: a line of requests.jsonl."""
+        kept = ("baseline", "lock", "label", "changes", "study", "exploring", "command")
+        return {name: getattr(self, name) for name in kept} | {"note": self.config["note"], "why": self.config["why"]}
+
+
+@dataclass(frozen=True)
+class Identified:
+    """A job with its data prepared and its identity known."""
+
+    job: Job
+    data: PreparedData
+    manifest: dict[str, Any]
+    folder: RunFolder  # where it would be trained first
+
+    @property
+    def identity(self) -> str:
+        identity: str = self.manifest["identity"]
+        return identity
+
+
+def job_of(verdict: Verdict, root: Path, command: str, study: str | None = None, seed: int | None = None) -> Job:
+    """Freeze a request that the rule allows. Raises OneChangeError for one that it doesn't."""
+    require_one_change(verdict)
+    config = dict(verdict.composition.resolved)
+    if seed is not None:
+        config["seed"] = seed
+    return Job(
+        root=str(root),
+        baseline=verdict.pin.name,
+        lock=verdict.pin.sha256,
+        label=verdict.label,
+        changes=[change.record() for change in verdict.changes],
+        exploring=verdict.exploring,
+        study=study or config["study"],
+        command=command,
+        overrides=list(verdict.composition.overrides),
+        config=config,
+    )
+
+
+class Identifier:
+    """Identifies jobs. Texts that several jobs share are read and prepared once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._prepared: dict[str, PreparedData] = {}
+        self._bits = bits_of_machine()
+
+    def identify(self, job: Job) -> Identified:
+        """Prepare the data, map the code, hash what makes the run. Raises DataError, ConfigError, MachineError."""
+        config = job.config
+        data = self.data(config)
+        factors, protocol = of_role("factor", config), of_role("protocol", config)
+        code = code_map(config)
+        bits = self._bits | {"leaves": of_role("bits", config)}
+        arm = arm_id(factors, protocol, code, data.token_digest)
+        identity = run_identity(arm, job.seed, bits)
+        cohort = cohort_parts(config["device"]["kind"], data.text, protocol)
+        per_step = config["trainer"]["batch_size"] * config["model"]["context"]
+        manifest = {
+            "schema": SCHEMA,
+            "identity": identity,
+            "arm_id": arm,
+            "cohort": cohort_id(cohort),
+            "seed": job.seed,
+            "baseline": job.baseline,
+            "label": job.label,
+            "factors": factors,
+            "protocol": protocol,
+            "code": code,
+            "tokens": data.token_digest,
+            "bits": bits,
+            "cohort_parts": cohort,
+            "split": asdict(data.split),
+            "steps": config["trainer"]["tokens"] // per_step,
+            "tokens_per_step": per_step,
+            "command": job.command,
+        }
+        return Identified(job, data, manifest, run_folder(self.root, job.baseline, job.label, arm, job.seed, identity))
+
+    def data(self, config: Mapping[str, Any]) -> PreparedData:
+        trainer, data = config["trainer"], config["data"]
+        key = repr((data, trainer["evaluation"]))
+        if key not in self._prepared:
+            self._prepared[key] = prepare(
+                documents(data),
+                data["validation_fraction"],
+                data["test_fraction"],
+                trainer["evaluation"]["bytes"],
+                trainer["evaluation"]["curve_bytes"],
+                part(data["tokenizer"]),
+                cache(self.root),
+            )
+        require_length(self._prepared[key], config["model"]["context"], trainer["evaluation"]["block"])
+        return self._prepared[key]
+
+
+def documents(data: Mapping[str, Any]) -> Any:
+    """The corpus's documents, read now."""
+    return part(data["corpus"], path=Path(data["path"]) if data["path"] else None)
+
+
+def part(node: Mapping[str, Any], **more: Any) -> Any:
+    """Call what a checked component node names, with its keys."""
+    module, _, name = node["_target_"].rpartition(".")
+    try:
+        target = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{node['_target_']} can't be loaded: {error}\ncheck `_target_` in its option file") from None
+    return target(**{key: value for key, value in node.items() if key != "_target_"}, **more)
+
+
+def run(job: Job, console: Console) -> dict[str, Any]:
+    """Find the run or train it. Returns its result. Raises LabError; the run directory then says why."""
+    root = Path(job.root)
+    identified = Identifier(root).identify(job)
+    result = find_and_tell(job, identified.identity, console)
+    if result is not None:
+        return result
+    import_everything(identified)
+    folder = find_identity(root, identified.identity) or identified.folder
+    with claimed(folder.claim):
+        return find_and_tell(job, identified.identity, console) or train(identified, folder, console)
+
+
+def find_and_tell(job: Job, identity: str, console: Console) -> dict[str, Any] | None:
+    """The result of a run that finished or diverged before, verified and shown; this request is added to it."""
+    root = Path(job.root)
+    folder = find_identity(root, identity)
+    if folder is None or not folder.result.exists():
+        return None
+    result = verify(folder)
+    add_request(root, folder, job.request)
+    console.found(folder, job.request, job.seed, result)
+    return result
+
+
+def import_everything(identified: Identified) -> None:
+    """Import torch and every module of the run, and make sure that both are what the identity promised.
+
+    From here on, editing the code neither changes nor spoils this run.
+    """
+    for module in ("lab.experiment", *identified.manifest["code"]):
+        importlib.import_module(module)
+    check_torch(importlib.import_module("lab.device").bits_of_torch())
+    if code_map(identified.job.config) != identified.manifest["code"]:
+        raise StoreError("lab/ was edited while this run started: its code isn't what its identity says\ntype the same again")
+
+
+def train(identified: Identified, folder: RunFolder, console: Console) -> dict[str, Any]:
+    """Train in a claimed directory, from its checkpoint where it has one, and publish the result last."""
+    job = identified.job
+    if not folder.manifest.exists():
+        write_file(folder.config, OmegaConf.to_yaml(OmegaConf.create(job.config)))
+        write_file(folder.overrides, OmegaConf.to_yaml(OmegaConf.create(job.overrides)))
+        write_json(folder.manifest, identified.manifest | surroundings(Path(job.root)))
+    add_request(Path(job.root), folder, job.request)
+    folder.failure.unlink(missing_ok=True)
+    try:
+        console.begin(folder, identified.manifest, job.request)
+        outcome = train_under_signals(identified, folder, console)
+        identified.data.verify()
+    except Interrupted:
+        raise
+    except Exception as error:
+        fail(folder, error, console)
+        raise explained(error, folder) from error
+    files = [folder.manifest, folder.config, folder.overrides, *sorted(folder.checkpoint.glob("step-*"))]
+    digests = outcome["digests"] | {path.relative_to(folder.path).as_posix(): sha256_file(path) for path in files}
+    result = {"schema": SCHEMA, "identity": identified.identity} | outcome | {"digests": digests}
+    write_json(folder.result, result)
+    console.end(result)
+    return result
+
+
+def train_under_signals(identified: Identified, folder: RunFolder, console: Console) -> dict[str, Any]:
+    """Run the experiment with its progress shown, until it ends or a signal asks it to stop."""
+    experiment = importlib.import_module("lab.experiment")
+    progress = RunProgress(console)
+    try:
+        with stopping() as stop:
+            outcome = experiment.run(identified.job.config, identified.data, folder.path, identified.identity, progress, stop)
+    finally:
+        progress.stopped()
+    return asdict(outcome)
+
+
+@contextmanager
+def stopping() -> Iterator[Any]:
+    """SIGINT and SIGTERM ask the run to checkpoint and leave; a second signal kills it."""
+    asked: list[int] = []
+
+    def ask(number: int, _frame: Any) -> None:
+        if asked:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def fail(folder: RunFolder, error: Exception, console: Console) -> None:
+    """Leave word of why a run failed. The disk may be what failed, so this never hides the first error."""
+    trace = traceback.format_exc()
+    try:
+        write_json(folder.failure, {"schema": SCHEMA, "error": f"{type(error).__name__}: {error}", "traceback": trace})
+        console.log(trace)
+    except OSError:
+        console.log("failure.json could not be written")
+
+
+def explained(error: Exception, folder: RunFolder) -> LabError:
+    """A failure of a run as one message; what isn't the user's mistake keeps its traceback in failure.json."""
+    if isinstance(error, LabError):
+        return error
+    if isinstance(error, (MemoryError, OSError)):
+        return MachineError(
+            f"the machine failed this run: {type(error).__name__}: {error}\nthe same command goes on from its last checkpoint"
+        )
+    return MachineError(f"this run failed: {type(error).__name__}: {error}\nthe traceback is in {folder.failure}")
+
+
+def main() -> int:
+    """Train the job in the file named on the command line, for a sweep. Exit status as of `run.py`."""
+    path = Path(sys.argv[1])
+    job = read_json(path)
+    position = job.pop("position")
+    console = Console(position=position)
+    try:
+        run(Job(**job), console)
+    except LabError as error:
+        console.error(str(error))
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Where a run lives on disk. Knows paths only: reads no metric, imports no torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+LONGEST_SLUG = 60
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's directory and the names of what stands in it."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def requests(self) -> Path:
+        return self.path / "requests.jsonl"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def overrides(self) -> Path:
+        return self.path / "overrides.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def failure(self) -> Path:
+        return self.path / "failure.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "run.log"
+
+    @property
+    def claim(self) -> Path:
+        return self.path / "claim"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+
+def store(root: Path) -> Path:
+    """All runs of a project."""
+    return root / "runs"
+
+
+def cache(root: Path) -> Path:
+    """Prepared data: deletable, made anew from the corpus."""
+    return store(root) / ".cache"
+
+
+def run_folder(root: Path, baseline: str, label: str, arm_id: str, seed: int, identity: str) -> RunFolder:
+    """Where a run is first trained: runs/<baseline>/<arm>/seed=<s>-<id12>/."""
+    return RunFolder(store(root) / baseline / arm_name(label, arm_id) / f"seed={seed}-{identity[:12]}")
+
+
+def arm_name(label: str, arm_id: str) -> str:
+    """A readable folder name for an arm: only safe characters, cut, ending in 6 hex of what it is."""
+    slug = re.sub(r"[^A-Za-z0-9=._+,-]+", "_", label.replace("/", ".")).strip("._-") or "arm"
+    return f"{slug[:LONGEST_SLUG]}-{arm_id[:6]}"
+
+
+def run_folders(root: Path, baseline: str = "*") -> list[RunFolder]:
+    """Every run directory of the store, of all baselines or one, in the order of their paths."""
+    return [
+        RunFolder(path) for path in sorted(store(root).glob(f"{baseline}/*/seed=*")) if path.is_dir() and path.parent.parent.name[0] != "."
+    ]

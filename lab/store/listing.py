@@ -1,0 +1,124 @@
+"""The store as a person reads it: a line for each run, and one run whole. Reads small files only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lab.errors import StoreError
+from lab.files import read_json, read_rows
+from lab.store.console import duration
+from lab.store.layout import RunFolder, run_folders, store
+from lab.store.runs import read_result, status_of
+
+
+def print_runs(root: Path, baseline: str = "*") -> None:
+    """Every run: baseline, arm, seed, status, bits per byte, seconds. A damaged one is named and hides no other."""
+    console = Console(highlight=False)
+    folders = run_folders(root, baseline)
+    if not folders:
+        console.print("no runs yet\ntrain one: python run.py")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("baseline", "arm", "run"):
+        table.add_column(name, overflow="fold")
+    table.add_column("status")
+    table.add_column("bits/byte", justify="right")
+    table.add_column("time", justify="right")
+    damaged = []
+    for folder in folders:
+        names = folder.path.relative_to(store(root)).parts
+        try:
+            state, metric, spent = line_of(folder)
+        except StoreError as error:
+            state, metric, spent = "damaged", "", ""
+            damaged.append(str(error).splitlines()[0])
+        table.add_row(*(Text(each) for each in (*names, state, metric, spent)))
+    console.print(table)
+    console.print(f"{len(folders)} runs" + (f", {len(damaged)} damaged:" if damaged else ""))
+    for each in damaged:
+        console.print(Text(f"  {each}"))
+
+
+def line_of(folder: RunFolder) -> tuple[str, str, str]:
+    """A run's status, primary measure and duration as text."""
+    state = status_of(folder)
+    if state not in ("finished", "diverged"):
+        return state, "", ""
+    result = read_result(folder)
+    metric = result["metrics"].get("validation_bits_per_byte")
+    return state, "" if metric is None else f"{metric:.4f}", duration(result["cost"]["seconds"])
+
+
+def print_run(folder: RunFolder) -> None:
+    """One run: what it is, who asked for it, how it went, where its files are."""
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        manifest = read_json(folder.manifest)
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{folder.path} is damaged: {error}") from None
+    console.print(Text(f"{manifest['label']}, seed {manifest['seed']}, first asked for by baseline `{manifest['baseline']}`", style="bold"))
+    console.print(Text(str(folder.path)))
+    console.print(facts(manifest, folder))
+    requests, _ = read_rows(folder.requests)
+    console.print(Text("requests", style="bold"))
+    for each in requests:
+        extra = " (exploring)" if each["exploring"] else ""
+        note = f": {each['note']}" if each["note"] else ""
+        console.print(Text(f"  {each['at']}  {each['label']} of `{each['baseline']}` in study `{each['study']}`{extra}{note}"))
+    if folder.failure.exists():
+        console.print(Text(f"failed: {read_json(folder.failure).get('error')}"))
+    if folder.result.exists():
+        result = read_result(folder)
+        console.print(Text("result", style="bold"))
+        console.print(values(result["metrics"]))
+        console.print(Text("cost", style="bold"))
+        console.print(values(result["cost"] | result["parameters"]))
+        if result["diverged"]:
+            console.print(Text(f"diverged at step {result['diverged']['step']}: {result['diverged']['reason']}"))
+    console.print(Text("files", style="bold"))
+    for path in sorted(folder.path.rglob("*")):
+        if path.is_file() and path.name != "claim":
+            console.print(Text(f"  {path.relative_to(folder.path).as_posix()}  {path.stat().st_size:,} bytes"))
+
+
+def facts(manifest: Mapping[str, Any], folder: RunFolder) -> Table:
+    """The parts of a run's identity, a line each."""
+    bits, git = manifest["bits"], manifest.get("git")
+    rows = {
+        "status": status_of(folder),
+        "identity": manifest["identity"][:12],
+        "arm": manifest["arm_id"][:12],
+        "cohort": manifest["cohort"][:12],
+        "budget": f"{manifest['steps']:,} steps of {manifest['tokens_per_step']:,} tokens",
+        "torch": f"{bits['torch']['version']} on {bits['cpu']}, {bits['leaves']['device.threads']} threads",
+        "code": f"{len(manifest['code'])} modules",
+        "git": f"{git['commit'][:12]}{', with uncommitted edits' if git['dirty'] else ''}" if git else "not a git checkout",
+        "command": manifest["command"],
+    }
+    table = Table.grid(padding=(0, 2))
+    for key, value in rows.items():
+        table.add_row(Text(f"  {key}"), Text(value, overflow="fold"))
+    return table
+
+
+def values(named: Mapping[str, Any]) -> Table:
+    """Names and numbers in two columns."""
+    table = Table.grid(padding=(0, 2))
+    for key, value in named.items():
+        shown = (
+            "none"
+            if value is None
+            else f"{value:,.6g}"
+            if isinstance(value, float)
+            else f"{value:,}"
+            if isinstance(value, int)
+            else str(value)
+        )
+        table.add_row(Text(f"  {key}"), Text(shown))
+    return table

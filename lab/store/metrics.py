@@ -1,0 +1,95 @@
+"""A run's growing files: rows of measurements and sampled text. Appends, counts and cuts; interprets nothing, imports no torch.
+
+The contract for readers of rows: one JSON object per line. A number that isn't finite is null, and the row's "nonfinite" says
+what it was: {"step": 7, "loss": null, "nonfinite": {"loss": "nan"}} (or "inf", "-inf").
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from lab.errors import StoreError
+from lab.files import sync_data, write_all
+
+SYNC_SECONDS = 5.0
+Value = float | int | str | None
+
+
+class AppendFile:
+    """One file that only grows, but for `truncate`; made if it isn't there. Each `append` is one write, so lines never interleave."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._synced = time.monotonic()
+
+    def append(self, text: str) -> None:
+        """Add text at the end. It is on the disk after `sync`, or at the latest with an append 5 s later."""
+        write_all(self._descriptor, text.encode())
+        if time.monotonic() - self._synced > SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> int:
+        """Make all that was appended survive a power cut, and return the file's size: the offset that a checkpoint records."""
+        sync_data(self._descriptor)
+        self._synced = time.monotonic()
+        return os.fstat(self._descriptor).st_size
+
+    def truncate(self, offset: int) -> None:
+        """Cut the file back to an offset that `sync` returned. Raises StoreError when it is already shorter."""
+        size = os.fstat(self._descriptor).st_size
+        if size < offset:
+            raise StoreError(
+                f"{self.path} has {size} bytes, and the checkpoint counts {offset}: rows were lost after they were written.\n"
+                f"Move the run's folder away and start it again."
+            )
+        os.ftruncate(self._descriptor, offset)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class RowFile(AppendFile):
+    """An AppendFile of JSON lines."""
+
+    def append_row(self, row: Mapping[str, Value]) -> None:
+        """Add one row, its keys in their order."""
+        self.append(encode_row(row))
+
+
+class RunFiles:
+    """The growing files of one run, which a checkpoint counts together."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.metrics = RowFile(folder / "metrics.jsonl")
+        self.timing = RowFile(folder / "timing.jsonl")
+        self.samples = AppendFile(folder / "samples.txt")
+        self._all = {file.path.name: file for file in (self.metrics, self.timing, self.samples)}
+
+    def sync(self) -> dict[str, int]:
+        """Put all rows on the disk; the offset of each file, by its name."""
+        return {name: file.sync() for name, file in self._all.items()}
+
+    def truncate(self, offsets: Mapping[str, int] | None) -> None:
+        """Cut each file back to its offset; None empties them."""
+        for name, file in self._all.items():
+            file.truncate(0 if offsets is None else offsets[name])
+
+    def close(self) -> None:
+        for file in self._all.values():
+            file.close()
+
+
+def encode_row(row: Mapping[str, Value]) -> str:
+    """The line of a row, with its line end."""
+    nonfinite = {name: str(float(value)) for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)}
+    plain: dict[str, object] = {name: None if name in nonfinite else value for name, value in row.items()}
+    if nonfinite:
+        plain["nonfinite"] = nonfinite
+    return json.dumps(plain, separators=(",", ":"), allow_nan=False) + "\n"

@@ -1,0 +1,108 @@
+"""Finding runs by what they are, and saying in which state one is. Reads the small files of a run; no metric, no torch."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from lab.errors import StoreError
+from lab.files import append_line, read_json, read_rows, sha256_file, write_all
+from lab.store.claim import is_claimed
+from lab.store.layout import RunFolder, run_folders, store
+
+MEASURED_IN_MEMORY = ("weights", "optimizer")  # digests of tensors, whatever file holds them
+
+
+def status_of(folder: RunFolder) -> str:
+    """finished, diverged, failed, running or stopped: derived from what lies in the directory."""
+    if folder.result.exists():
+        return str(read_result(folder)["status"])
+    if is_claimed(folder.claim):
+        return "running"
+    return "failed" if folder.failure.exists() else "stopped"
+
+
+def read_result(folder: RunFolder) -> dict[str, Any]:
+    """A run's result. Raises StoreError when it is damaged or belongs to another run."""
+    try:
+        result = read_json(folder.result)
+        identity = read_json(folder.manifest)["identity"]
+    except (ValueError, KeyError, OSError) as error:
+        raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
+    if result.get("identity") != identity or result.get("status") not in ("finished", "diverged"):
+        raise StoreError(
+            f"{folder.path} is damaged: its result isn't that of its manifest\nmove it away, and the same command trains it again"
+        )
+    return result
+
+
+def verify(folder: RunFolder) -> dict[str, Any]:
+    """A finished run's result, after hashing every file that it names. Raises StoreError naming the file that moved."""
+    result = read_result(folder)
+    for name, digest in result["digests"].items():
+        if name in MEASURED_IN_MEMORY:
+            continue
+        path = folder.path / name
+        if not path.is_file() or sha256_file(path) != digest:
+            state = "isn't what it was when the run finished" if path.is_file() else "is missing"
+            raise StoreError(f"{path} {state}\nmove {folder.path} away, and the same command trains it again")
+    return result
+
+
+def find_identity(root: Path, identity: str) -> RunFolder | None:
+    """The directory of a run, whatever baseline it was first asked for; None when there is none."""
+    for path in sorted(store(root).glob(f"*/*/seed=*-{identity[:12]}*")):
+        folder = RunFolder(path)
+        if folder.manifest.exists():
+            try:
+                if read_json(folder.manifest).get("identity") == identity:
+                    return folder
+            except ValueError:
+                continue
+    return None
+
+
+def find_run(root: Path, word: str) -> RunFolder:
+    """The run that a user means: a path, or some of its id or folder name. Raises StoreError when none or several fit."""
+    path = Path(word)
+    if path.is_dir() and (path / "manifest.json").exists():
+        return RunFolder(path.resolve())
+    fitting = [folder for folder in run_folders(root) if word in folder.path.relative_to(store(root)).as_posix()]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise StoreError(f"no run fits {word!r}\n`python -m lab runs` lists them")
+    names = "\n".join(f"  {folder.path.relative_to(store(root)).as_posix()}" for folder in fitting[:10])
+    raise StoreError(f"{len(fitting)} runs fit {word!r}; say more of the name or the id\n{names}")
+
+
+def add_request(root: Path, folder: RunFolder, request: dict[str, Any]) -> None:
+    """Append a request to a run, numbered in the order in which this store was asked."""
+    at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    append_line(folder.requests, {"number": next_number(root), "at": at} | request)
+
+
+def next_number(root: Path) -> int:
+    """The store-wide number of a request: counts up, safe between processes, and never taken from a clock."""
+    store(root).mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(store(root) / ".requests", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        text = os.pread(descriptor, 30, 0).decode(errors="replace").strip()
+        number = (int(text) if text.isdigit() else newest_number(root)) + 1
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        write_all(descriptor, f"{number}\n".encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return number
+
+
+def newest_number(root: Path) -> int:
+    """The highest number in the store: the counter is a cache, the requests are the truth."""
+    numbers = [row.get("number", 0) for folder in run_folders(root) for row in read_rows(folder.requests)[0]]
+    return max((number for number in numbers if isinstance(number, int)), default=0)

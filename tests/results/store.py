@@ -1,0 +1,108 @@
+"""A tiny store of real run directories, written as the training wing writes them, for the paper wing to read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.ablate.lock import lock_hash, lock_path, option_digest, option_path
+from lab.results.reading import Verdict
+from lab.results.report import build
+from lab.results.sections import Report
+
+CODE = {"lab.experiment": "e" * 64, "lab.model.gpt": "f" * 64}
+# differences between seeds as a small model shows them, in bits per byte
+BASE = [2.101, 2.113, 2.095, 2.108, 2.120, 2.099, 2.104, 2.117, 2.092, 2.110, 2.106, 2.098]
+WOBBLE = [0.0011, -0.0008, 0.0002, -0.0013, 0.0009, 0.0004, -0.0006, 0.0012, -0.0010, 0.0001, 0.0007, -0.0005]
+MEASURE = "validation_bits_per_byte"
+
+
+def digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+class Store:
+    """A project's root with one pinned baseline; each call adds to it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.name, self.number = root, "demo", 0
+        self.pin()
+
+    def pin(self, lock: str = "first", metric: str = "bits_per_byte", **judgement: Any) -> None:
+        """Write the lock; the default judgement has one look at three seeds and a D of 0.005."""
+        self.metric = metric
+        judged = {"direction": "lower", "alpha": 0.05, "smallest_effect": 0.005, "looks": [3], "seeds": list(range(12)), **judgement}
+        composition = {"judgement": judged, "trainer": {"evaluation": {"metric": metric}}}
+        option, path = option_path(self.root, self.name), lock_path(self.root, self.name)
+        option.parent.mkdir(parents=True, exist_ok=True)
+        option.write_text("# @package _global_\nmodel:\n  n_layers: 2\n")
+        parts = {"file_digest": option_digest(option), "choices": {}, "overrides": [lock], "composition": composition}
+        self.lock = lock_hash(self.name, **parts)
+        path.write_text(json.dumps({"schema": 1, "name": self.name, "sha256": self.lock} | parts))
+
+    def run(self, label: str, seed: int, value: float | None = 2.1, **told: Any) -> Path:
+        """One run directory with one request. What is told replaces what a finished run would say."""
+        status = told.get("status", "finished")
+        arm_id = told.get("arm_id", digest(label, told.get("code", CODE)))
+        bits, cohort = told.get("bits", {"torch": "2.13"}), told.get("cohort", "c" * 64)
+        identity = told.get("identity", digest(arm_id, seed, bits, cohort))
+        folder = self.root / "runs" / self.name / f"{arm_id[:6]}" / f"seed={seed}-{identity[:12]}{told.get('suffix', '')}"
+        folder.mkdir(parents=True)
+        manifest = {"schema": 1, "identity": identity, "arm_id": arm_id, "cohort": cohort, "seed": seed, "baseline": self.name}
+        manifest |= {"label": label, "factors": {}, "protocol": {}, "code": told.get("code", CODE), "tokens": {}, "bits": bits}
+        manifest |= {"cohort_parts": {"device": "cpu", "device_class": "x86_64", "torch": "2.13"}, "steps": 100, "tokens_per_step": 64}
+        manifest |= {"parameters": {"total": 1000, "embedding": 100}}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        if status in ("finished", "diverged"):
+            (folder / "result.json").write_text(json.dumps(self.result(identity, seed, status, value, told)))
+        if status == "failed":
+            (folder / "failure.json").write_text(json.dumps({"error": "no space left on device"}))
+        self.ask(folder, label, **told)
+        return folder
+
+    def result(self, identity: str, seed: int, status: str, value: float | None, told: dict[str, Any]) -> dict[str, Any]:
+        curves = {"half_curve_bits_per_byte": told.get("half", 2.4), "final_curve_bits_per_byte": told.get("final", 2.15)}
+        metrics = {f"validation_{self.metric}": value, **curves}
+        cost = {"seconds": 60.0, "training_seconds": 50.0, "tokens_per_second": 1e5, "seconds_per_step": 0.5, "peak_memory_bytes": 10**8}
+        diverged = {"step": 40, "reason": "the loss is not finite"} if status == "diverged" else None
+        weights = told.get("weights", digest(identity))
+        result = {"schema": 1, "identity": identity, "status": status, "step": 100, "steps": 100, "tokens": 6400, "diverged": diverged}
+        sizes = {"total": told.get("total", 1000), "embedding": 100}
+        return {**result, "metrics": metrics, "parameters": sizes, "cost": cost, "digests": {"weights": weights}}
+
+    def ask(self, folder: Path, label: str, **told: Any) -> None:
+        """One more request for a run that is there."""
+        self.number += 1
+        count = told.get("changes", 0 if label == "baseline" else 1)
+        change = {"kind": "group", "path": "model/norm", "old": "layernorm", "new": "rmsnorm", "source": "command line", "moves": []}
+        request = {"number": told.get("number", self.number), "at": "2001-01-01T00:00:00", "baseline": self.name, "label": label}
+        request |= {"lock": told.get("lock", self.lock), "changes": [change] * count, "study": told.get("study", "norms")}
+        request |= {"exploring": told.get("exploring", False), "note": "", "why": "", "command": "python run.py"}
+        with (folder / "requests.jsonl").open("a") as stream:
+            stream.write(json.dumps(request) + "\n")
+
+    def arm(self, label: str, values: Sequence[float | None], seeds: Iterable[int] | None = None, **told: Any) -> list[Path]:
+        """An arm's runs on these seeds (the first ones); a value of None is a divergence."""
+        numbered = zip(seeds if seeds is not None else range(len(values)), values, strict=True)
+        return [
+            self.run(label, seed, value, **{"status": "finished" if value is not None else "diverged", **told}) for seed, value in numbered
+        ]
+
+    def baseline(self, count: int, **told: Any) -> list[Path]:
+        return self.arm("baseline", BASE[:count], **told)
+
+    def shifted(self, label: str, count: int, shift: float, wobble: float = 1.0, **told: Any) -> list[Path]:
+        """An arm that differs from the baseline by about `shift` on every seed."""
+        return self.arm(label, [base + shift + wobble * noise for base, noise in zip(BASE[:count], WOBBLE, strict=False)], **told)
+
+    def report(self) -> Report:
+        return build(self.root, self.name)
+
+    def verdict(self, label: str) -> Verdict:
+        """The verdict on an arm; asserts that there is just one."""
+        found = [verdict for verdict in self.report().verdicts if verdict.label == label]
+        assert len(found) == 1, f"{len(found)} verdicts on {label}"
+        return found[0]
