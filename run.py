@@ -17,7 +17,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from lab.ablate.rule import Verdict, judge, require_one_change
+from lab.ablate.refusal import require_one_change
+from lab.ablate.rule import Verdict, judge
 from lab.config import words
 from lab.config.compose import Composer
 from lab.errors import ConfigError, LabError

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.errors import LabError
+from lab.errors import ConfigError, LabError
 
 
 def main(words: list[str] | None = None) -> int:
     """Exit status: 0, or the error's own after its message on standard error."""
-    arguments = parser().parse_args(words)
+    top = parser()
+    arguments, rest = top.parse_known_args(words)
+    if any(word.startswith("-") for word in rest) or (rest and not hasattr(arguments, "overrides")):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.overrides += rest  # argparse takes no second group of words after a flag: `pin NAME --again KEY=VALUE`
     try:
         verb: Callable[[argparse.Namespace, Path], None] = arguments.run
-        from lab.config.compose import find_root
+        from lab.config.root import find_root
 
         verb(arguments, find_root(arguments.root))
+        sys.stdout.flush()
     except LabError as error:
         print(error, file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `| head` has seen enough
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):  # `| head` has seen enough; rich leaves with SystemExit then
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains when it flushes at exit
         return 0
+    except OSError as error:
+        print(f"{error.filename or 'the machine'}: {error.strerror}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -67,9 +77,12 @@ def report(arguments: argparse.Namespace, root: Path) -> None:
     from lab.files import write_file
     from lab.results.report import build, print_report, to_markdown
 
+    if arguments.out is not None and arguments.out.exists() and not arguments.out.is_file():
+        raise ConfigError(f"--out {arguments.out} isn't a plain file, and a report would replace it\nname a file: --out report.md")
     built = build(root, arguments.baseline)
     if arguments.out is not None:
         write_file(arguments.out, to_markdown(built))
+        print(f"written: {arguments.out}")
     elif arguments.format == "md":
         print(to_markdown(built), end="")
     else:

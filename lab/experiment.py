@@ -44,8 +44,8 @@ def run(
 ) -> Outcome:
     """Train the run that `config` describes, in `folder`, from its last checkpoint if it has one.
 
-    stop      asked at every step; once it's true the run is saved and left with Interrupted
-    Raises    Interrupted, or StoreError when the folder's checkpoints are damaged or another run's
+    `stop` is asked at every step; once it says yes the run is saved and left with Interrupted. Raises StoreError when the
+    folder's checkpoints are damaged or another run's.
     """
     device = config["device"]
     prepare_device(device["kind"], device["threads"], device["deterministic"])
@@ -72,8 +72,7 @@ class Experiment:
         self.progress, self.stop = progress, stop
         self.parts = build(config, data)
         self.state = self.parts.loop.state
-        self.steps = self.state.steps
-        self.tokens_per_step = config["trainer"]["batch_size"] * config["model"]["context"]
+        self.steps, self.tokens_per_step = self.state.steps, config["trainer"]["batch_size"] * config["model"]["context"]
         self.measured: dict[str, float | None] = dict.fromkeys(METRICS)
         self.stopwatch = Stopwatch(time.monotonic)
         self.files = RunFiles(folder)
@@ -123,8 +122,8 @@ class Experiment:
             if step in kept:
                 self.measured[kept[step]] = finite_or_none(curve.bits_per_byte)
         if step == self.steps:
-            validation = evaluate(self.parts.model, self.unless_stopped(self.text(self.data.validation.path)), lengths)
-            self.note("validation", validation, {"validation_perplexity": validation.perplexity})
+            final = evaluate(self.parts.model, self.unless_stopped(self.text(self.data.validation.path)), lengths)
+            self.note("validation", final, {"validation_perplexity": final.perplexity})
         if trainer["sampling"]["tokens"] > 0 and self.due(trainer["sampling"]["every"]):
             self.write_sample("greedy", None)
             self.write_sample(f"temperature {trainer['sampling']['temperature']:g}", trainer["sampling"]["temperature"])
@@ -185,8 +184,8 @@ class Experiment:
     def training_row(self, step: int) -> dict[str, Any]:
         """What the update that leads to `step` measured."""
         state = self.state
-        row = {"step": step, "tokens": state.tokens, "loss": state.loss, "lr": state.learning_rate, "gradient_norm": state.gradient_norm}
-        return row | state.auxiliary
+        row = {"step": step, "tokens": state.tokens, "loss": state.loss, "lr": state.learning_rate}
+        return row | {"gradient_norm": state.gradient_norm} | state.auxiliary
 
     # -- save: everything that the next step depends on
 

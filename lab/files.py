@@ -6,6 +6,7 @@ old or the new content is there, never a mixture. Rows are single writes on an O
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -41,7 +42,8 @@ def _digest(stream: Any) -> str:
 
 def write_file(path: Path, content: bytes | str) -> None:
     """Replace `path` by `content` so that a crash at any instant leaves the old file or the new one, whole."""
-    data = content.encode() if isinstance(content, str) else content
+    # A file name that isn't UTF-8 reaches us as lone surrogates; in JSON their backslash form is an escape that reads back the same.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -51,7 +53,7 @@ def write_file(path: Path, content: bytes | str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -85,13 +87,23 @@ def sync_data(descriptor: int) -> None:
 
 
 def append_line(path: Path, row: dict[str, Any]) -> None:
-    """Append one JSON object as one line with one write, and sync it. Creates the file."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    """Append one JSON object as one line with one write, and sync it. Creates the file.
+
+    A line that an earlier crash or a full disk cut off is ended first, so that the new one isn't lost with it.
+    """
+    line = (canonical_json(row) + "\n").encode()
+    fresh = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        write_all(descriptor, (canonical_json(row) + "\n").encode())
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # so that another process's line isn't seen half written
+        size = os.fstat(descriptor).st_size
+        cut = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        write_all(descriptor, b"\n" + line if cut else line)
         sync_data(descriptor)
     finally:
         os.close(descriptor)
+    if fresh:
+        sync_folder(path.parent)
 
 
 def read_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
@@ -117,7 +129,7 @@ def parse_object(line: bytes) -> dict[str, Any] | None:
     """One JSON object, or None when the bytes aren't one."""
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: brackets nested too deep
         return None
     return row if isinstance(row, dict) else None
 

@@ -10,6 +10,8 @@ import importlib
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +22,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lab.ablate.codemap import code_map
-from lab.ablate.rule import Verdict, require_one_change
+from lab.ablate.refusal import require_one_change
+from lab.ablate.rule import Verdict
 from lab.config.identity import arm_id, cohort_id, of_role, run_identity
 from lab.data.prepare import PreparedData, prepare, require_length
 from lab.errors import ConfigError, Interrupted, LabError, MachineError, StoreError
@@ -31,6 +34,8 @@ from lab.store.layout import RunFolder, cache, run_folder
 from lab.store.machine import bits_of_machine, check_torch, cohort_parts
 from lab.store.manifest import SCHEMA, surroundings
 from lab.store.runs import add_request, find_identity, verify
+
+PARENT_WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,10 @@ class Identified:
 def job_of(verdict: Verdict, root: Path, command: str, study: str | None = None, seed: int | None = None) -> Job:
     """Freeze a request that the rule allows. Raises OneChangeError for one that it doesn't."""
     require_one_change(verdict)
-    config = dict(verdict.composition.resolved)
+    config, overrides = dict(verdict.composition.resolved), list(verdict.composition.overrides)
     if seed is not None:
         config["seed"] = seed
+        overrides.append(f"seed={seed}")
     return Job(
         root=str(root),
         baseline=verdict.pin.name,
@@ -89,7 +95,7 @@ def job_of(verdict: Verdict, root: Path, command: str, study: str | None = None,
         exploring=verdict.exploring,
         study=study or config["study"],
         command=command,
-        overrides=list(verdict.composition.overrides),
+        overrides=overrides,
         config=config,
     )
 
@@ -166,17 +172,25 @@ def part(node: Mapping[str, Any], **more: Any) -> Any:
     return target(**{key: value for key, value in node.items() if key != "_target_"}, **more)
 
 
-def run(job: Job, console: Console) -> dict[str, Any]:
-    """Find the run or train it. Returns its result. Raises LabError; the run directory then says why."""
+def run(job: Job, console: Console, promised: str | None = None) -> dict[str, Any]:
+    """Find the run or train it. Returns its result. Raises LabError; the run directory then says why.
+
+    `promised` is the identity that a sweep's plan gave the job.
+    """
     root = Path(job.root)
     identified = Identifier(root).identify(job)
+    if promised not in (None, identified.identity):
+        raise StoreError("lab/ or the text was edited since the sweep was planned: this would be another run\ntype the same again")
     result = find_and_tell(job, identified.identity, console)
     if result is not None:
         return result
     import_everything(identified)
     folder = find_identity(root, identified.identity) or identified.folder
-    with claimed(folder.claim):
-        return find_and_tell(job, identified.identity, console) or train(identified, folder, console)
+    try:
+        with claimed(folder.claim):
+            return find_and_tell(job, identified.identity, console) or train(identified, folder, console)
+    except OSError as error:
+        raise MachineError(f"the machine failed this run: {error}\nput that right; the same command goes on") from error
 
 
 def find_and_tell(job: Job, identity: str, console: Console) -> dict[str, Any] | None:
@@ -196,6 +210,7 @@ def import_everything(identified: Identified) -> None:
 
     From here on, editing the code neither changes nor spoils this run.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded: see docs/log.md, threads that spin
     for module in ("lab.experiment", *identified.manifest["code"]):
         importlib.import_module(module)
     check_torch(importlib.import_module("lab.device").bits_of_torch())
@@ -283,16 +298,28 @@ def explained(error: Exception, folder: RunFolder) -> LabError:
 
 def main() -> int:
     """Train the job in the file named on the command line, for a sweep. Exit status as of `run.py`."""
-    path = Path(sys.argv[1])
-    job = read_json(path)
-    position = job.pop("position")
-    console = Console(position=position)
+    frozen = read_json(Path(sys.argv[1]))
+    leave_with(frozen["parent"])
+    console = Console(position=frozen["position"])
     try:
-        run(Job(**job), console)
+        run(Job(**frozen["job"]), console, frozen["identity"])
     except LabError as error:
         console.error(str(error))
         return error.exit_status
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def leave_with(parent: int) -> None:
+    """When the sweep that started this run is gone, checkpoint and leave: an orphan would train on unseen."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -20,17 +20,20 @@ from lab.errors import ConfigError
 ROOTS = ("lab.experiment",)
 # The rooms whose code can move a number. What experiment imports besides (files, errors, the row writer, samples, ...)
 # writes down what was computed, and is left out.
-COUNTED = ("experiment", "build", "streams", "numerics", "device", "data", "model", "train", "checkpoint")
+COUNTED = ("experiment", "build", "streams", "numerics", "device", "data", "model", "train", "hooks", "checkpoint")
 LAB = Path(__file__).resolve().parents[1]
 
 
 def code_map(resolved: Mapping[str, Any]) -> dict[str, str]:
-    """Module name -> SHA-256 of its syntax tree, for a resolved composition. Raises ConfigError for a target without a file."""
-    targets = sorted({value.rpartition(".")[0] for path, value in flatten(resolved).items() if path.endswith("._target_")})
-    observers = {hook["_target_"].rpartition(".")[0] for hook in resolved["hooks"].values() if hook.get("observes") is True}
+    """Module name -> SHA-256 of its syntax tree, for a resolved composition.
+
+    Raises ConfigError for a target without a file, and for a file that isn't Python.
+    """
+    observers = tuple(f"hooks.{name}." for name, hook in resolved["hooks"].items() if hook.get("observes") is True)
+    named = {path: value for path, value in flatten(resolved).items() if path.endswith("._target_") and not path.startswith(observers)}
     trusted = tuple(resolved["trusted_modules"])
     found: dict[str, str] = {}
-    waiting = [*ROOTS, *(each for each in targets if each not in observers)]
+    waiting = [*ROOTS, *sorted({target.rpartition(".")[0] for target in named.values()})]
     while waiting:
         module = waiting.pop()
         if module in found:
@@ -38,8 +41,12 @@ def code_map(resolved: Mapping[str, Any]) -> dict[str, str]:
         path = file_of(module)
         if path is None:
             raise ConfigError(f"no module {module!r}: a `_target_` names it\ncheck the option file, or install the package that holds it")
-        found[module] = syntax_hash(path, path.stat().st_mtime_ns)
-        waiting += [each for each in imports_of(module, path) if counted(each, trusted) and file_of(each) is not None]
+        try:
+            found[module], imports = read_module(module, path.name == "__init__.py", path.read_bytes())
+        except (SyntaxError, ValueError) as error:  # the latter: a NUL in the source, on older Pythons
+            raise ConfigError(f"{path} is part of this run and isn't Python: {error}") from None
+        reached = [*packages_of(module), *(each for each in imports if counted(each, trusted))]
+        waiting += [each for each in reached if file_of(each) is not None]
     return dict(sorted(found.items()))
 
 
@@ -50,32 +57,45 @@ def counted(module: str, trusted: Iterable[str]) -> bool:
     return any(module == each or module.startswith(each + ".") for each in trusted)
 
 
+def packages_of(module: str) -> list[str]:
+    """The packages that a module lies in: Python executes them before it."""
+    parts = module.split(".")
+    return [".".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
 @cache
 def file_of(module: str) -> Path | None:
     """The source file of a module, found without importing it (a package's is its `__init__.py`)."""
     top, *rest = module.split(".")
     if top == "lab":
-        folder = LAB
+        folders = [LAB]
     else:
         spec = importlib.util.find_spec(top)
-        if spec is None or spec.origin is None:
+        if spec is None:
             return None
-        origin = Path(spec.origin)
-        if not rest:
-            return origin if origin.suffix == ".py" else None
-        folder = origin.parent
-    stem = folder.joinpath(*rest)
-    for path in (stem.with_suffix(".py") if rest else stem / "__init__.py", stem / "__init__.py"):
-        if path.is_file():
-            return path
+        if not rest and spec.origin is not None:
+            return Path(spec.origin) if spec.origin.endswith(".py") else None
+        folders = [Path(each) for each in spec.submodule_search_locations or ()]  # several, or without a file, for a namespace
+    for folder in folders:
+        stem = folder.joinpath(*rest)
+        for path in (stem / "__init__.py", stem.with_suffix(".py")):
+            if path.is_file():
+                return path
     return None
 
 
-def imports_of(module: str, path: Path) -> list[str]:
-    """The modules that a module's source imports anywhere in it; of `from a import b` both `a` and `a.b`."""
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+@cache
+def read_module(module: str, is_package: bool, source: bytes) -> tuple[str, tuple[str, ...]]:
+    """SHA-256 of a source's syntax tree as `dump` writes it, and what it imports."""
+    tree = ast.parse(source)
+    package = module if is_package else module.rpartition(".")[0]
+    return hashlib.sha256(dump(tree).encode()).hexdigest(), tuple(imports_of(tree, package))
+
+
+def imports_of(tree: ast.Module, package: str) -> list[str]:
+    """The modules that a source imports anywhere in it; of `from a import b` both `a` and `a.b`."""
     found: list[str] = []
-    for here in ast.walk(ast.parse(path.read_bytes())):
+    for here in ast.walk(tree):
         if isinstance(here, ast.Import):
             found += [alias.name for alias in here.names]
         elif isinstance(here, ast.ImportFrom):
@@ -87,22 +107,18 @@ def imports_of(module: str, path: Path) -> list[str]:
     return found
 
 
-@cache
-def syntax_hash(path: Path, _modified: int) -> str:
-    """SHA-256 of a file's syntax tree as `dump` writes it."""
-    return hashlib.sha256(dump(ast.parse(path.read_bytes())).encode()).hexdigest()
-
-
 def dump(tree: Any) -> str:
     """A syntax tree as text, without positions, docstrings and empty fields, so that every Python writes the same."""
     if isinstance(tree, list):
         return "[" + ",".join(dump(each) for each in tree) + "]"
     if not isinstance(tree, ast.AST):
-        return f"{type(tree).__name__}:{tree!r}"
+        return f"{type(tree).__name__}:{tree!a}"  # ASCII: which characters `repr` prints as they are depends on the Python
     names = []
     for name, value in ast.iter_fields(tree):
         if name == "body" and isinstance(tree, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             value = without_docstring(value)
+        if isinstance(tree, ast.JoinedStr) and name == "values":
+            value = [each for each in value if getattr(each, "value", None) != ""]  # Python 3.12 ends some format specifications so
         if value is None or value == [] or name in ("type_comment", "type_ignores", "kind", "ctx"):
             continue
         names.append(f"{name}={dump(value)}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.config.check import read_yaml
+from lab.config.options import read_yaml
 from lab.errors import PinError
 from lab.files import read_json, sha256_of
 

@@ -9,82 +9,14 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cache
+from itertools import pairwise
 from typing import Any, get_args, get_type_hints
 
-from omegaconf import OmegaConf
-
 from lab.config.diff import flatten, node, say
+from lab.config.options import OptionFiles
 from lab.config.schema import Leaf, TrainingConfig, components, leaves
 from lab.errors import ConfigError
-
-LARGEST_OPTION_FILE = 256 << 10
-
-
-class OptionFiles:
-    """The option files under conf/: which groups and options there are, and the values that one of them declares."""
-
-    def __init__(self, conf: Path) -> None:
-        self.conf = conf
-        self._values: dict[tuple[str, str], dict[str, Any]] = {}
-
-    @cached_property
-    def groups(self) -> dict[str, list[str]]:
-        """Config group -> its options, by walking conf/."""
-        found: dict[str, list[str]] = {}
-        for path in sorted(self.conf.rglob("*.yaml")):
-            group = path.parent.relative_to(self.conf).as_posix()
-            if group != ".":
-                found.setdefault(group, []).append(path.stem)
-        return found
-
-    def values_of(self, group: str, option: str) -> dict[str, Any]:
-        """What an option's file sets, without its defaults list; an absent file sets nothing."""
-        if (group, option) not in self._values:
-            path = self.conf / group / f"{option}.yaml"
-            self._values[group, option] = {k: v for k, v in read_yaml(path).items() if k != "defaults"} if path.is_file() else {}
-        return self._values[group, option]
-
-    def declared(self, at: str, choices: Mapping[str, str]) -> dict[str, Any] | None:
-        """The keys and values that the chosen option file declares for a component node; None for a hook without a file."""
-        if at.startswith("hooks."):
-            name = at.removeprefix("hooks.")
-            return self.values_of("hooks", name).get(name)
-        group = at.replace(".", "/")
-        return self.values_of(group, choices[group]) if group in choices else self._inline(at, choices)
-
-    def _inline(self, at: str, choices: Mapping[str, str]) -> dict[str, Any] | None:
-        """A component that its group's option spells out itself (`data.corpus` in conf/data/text.yaml)."""
-        group, _, rest = at.partition(".")
-        return node(self.values_of(group, choices[group]), rest) if group in choices else None
-
-    @staticmethod
-    def coerce(*trees: dict[str, Any]) -> None:
-        """Numbers of components in one form: `1e-3` read as text becomes a float (YAML 1.1 and JSON disagree on it)."""
-        for tree in trees:
-            for at in components():
-                spot = node(tree, at)
-                if isinstance(spot, dict):
-                    _coerce_numbers(spot)
-
-
-def _coerce_numbers(spot: dict[str, Any]) -> None:
-    for key, value in spot.items():
-        if isinstance(value, dict):
-            _coerce_numbers(value)
-        elif isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-            spot[key] = float(value)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file as a plain tree, interpolations kept. Raises ConfigError when it is too large or isn't a mapping."""
-    if path.stat().st_size > LARGEST_OPTION_FILE:
-        raise ConfigError(f"{path} has {path.stat().st_size} bytes; a configuration file has at most {LARGEST_OPTION_FILE}")
-    tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path} must hold `key: value` lines")
-    return {str(key): value for key, value in tree.items()}
 
 
 def refuse_resolvers(raw: Mapping[str, Any]) -> None:
@@ -105,7 +37,7 @@ def refuse_missing(raw: Mapping[str, Any]) -> None:
             raise ConfigError(f"{path} must be given ({purpose})\nadd {path}=VALUE")
 
 
-def whole_numbers(raw: dict[str, Any], schema: type = TrainingConfig) -> None:
+def whole_numbers(raw: dict[str, Any], schema: Any = TrainingConfig) -> None:
     """`1e6` where the schema wants a whole number: 1000000, in place. What isn't whole is left for the schema to refuse."""
     for name, kind in get_type_hints(schema).items():
         value = raw.get(name)
@@ -237,14 +169,14 @@ def check_constraints(config: Mapping[str, Any]) -> None:
         f"trainer.batch_size={trainer['batch_size']} isn't a multiple of device.micro_batch={micro}",
     )
     held_out = data["validation_fraction"] + data["test_fraction"]
-    require(0 < data["validation_fraction"] and held_out < 1, "data.validation_fraction must be above 0 and leave text to train on")
+    require(data["validation_fraction"] > 0 and held_out < 1, "data.validation_fraction must be above 0 and leave text to train on")
     check_judgement(config["judgement"])
 
 
 def check_judgement(judgement: Mapping[str, Any]) -> None:
     """The pinned rules of judging: rising looks of at least 2 seeds, seeds enough and different, D a positive number or auto."""
     looks, seeds, smallest = judgement["looks"], judgement["seeds"], judgement["smallest_effect"]
-    rising = bool(looks) and looks[0] >= 2 and all(a < b for a, b in zip(looks, looks[1:], strict=False))
+    rising = bool(looks) and looks[0] >= 2 and all(a < b for a, b in pairwise(looks))
     require(rising, f"judgement.looks={say(looks)} must rise and start at 2 seeds or more")
     require(len(set(seeds)) == len(seeds), f"judgement.seeds={say(seeds)} names a seed twice")
     require(len(seeds) >= looks[-1], f"judgement.seeds lists {len(seeds)} seeds, the last look needs {looks[-1]}")

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lab.config import check, words
 from lab.config.diff import flatten, node
+from lab.config.options import OptionFiles, coerce_components
 from lab.config.schema import TrainingConfig, components
 from lab.errors import ConfigError
 
@@ -65,16 +66,22 @@ class Composer:
 
     def __init__(self, root: Path, shell_folder: Path | None = None) -> None:
         self.root = root
-        self.shell_folder = shell_folder or Path(os.getcwd())
+        self.shell_folder = shell_folder or Path.cwd()
         self.conf = root / "conf"
-        self.files = check.OptionFiles(self.conf)
+        self.files = OptionFiles(self.conf)
         self._cache: dict[tuple[str, ...], Composition] = {}
         self._loaded: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, str]]] = {}
 
     @cached_property
     def loader(self) -> ConfigLoader:
-        with initialize_config_dir(str(self.conf), version_base="1.3"):
-            return GlobalHydra.instance().config_loader()
+        """Hydra's loader of this conf/. Inside a Hydra application its own stays as it is."""
+        application = GlobalHydra.instance()
+        running, application.hydra = application.hydra, None
+        try:
+            with initialize_config_dir(str(self.conf), version_base="1.3"):
+                return application.config_loader()
+        finally:
+            application.hydra = running
 
     def compose(self, overrides: Sequence[str]) -> Composition:
         """The composition of some overrides, settled and checked."""
@@ -137,8 +144,9 @@ class Composer:
             unresolved = OmegaConf.to_container(tree, resolve=False)
             resolved = OmegaConf.to_container(tree, resolve=True)
         assert isinstance(unresolved, dict) and isinstance(resolved, dict)
-        self.files.coerce(unresolved, resolved)
-        return {str(k): v for k, v in unresolved.items()}, {str(k): v for k, v in resolved.items()}
+        trees = {str(key): value for key, value in unresolved.items()}, {str(key): value for key, value in resolved.items()}
+        coerce_components(*trees)
+        return trees
 
     def _settle(self, overrides: tuple[str, ...], raw: dict[str, Any], choices: dict[str, str]) -> tuple[str, ...]:
         """Overrides that give a swapped component its own values, where the baseline pinned values for another one.
@@ -194,18 +202,3 @@ def component_of(path: str) -> str | None:
     if path.startswith("hooks.") and path.count(".") >= 2:
         return ".".join(path.split(".")[:2])
     return next((at for at in components() if at != "hooks" and path.startswith(at + ".")), None)
-
-
-def find_root(given: str | None = None) -> Path:
-    """The project's root: as given, else upwards from the working directory, else the checkout that holds this code."""
-    if given is not None:
-        root = Path(given).resolve()
-        if not (root / "conf" / "config.yaml").is_file():
-            raise ConfigError(f"--root {given}: no conf/config.yaml there\ngive the folder that holds conf/ and run.py")
-        return root
-    here = Path(os.getcwd())
-    checkout = Path(__file__).resolve().parents[2]
-    for folder in (here, *here.parents, checkout):
-        if (folder / "conf" / "config.yaml").is_file() and (folder / "run.py").is_file():
-            return folder
-    raise ConfigError(f"no project here: neither {here} nor a folder above it holds conf/config.yaml and run.py\ngive --root FOLDER")

@@ -53,7 +53,7 @@ def schema_defaults(schema: type = TrainingConfig, prefix: str = "") -> dict[str
         if is_dataclass(types[each.name]):
             found |= schema_defaults(types[each.name], path + ".")
         elif "leaf" in each.metadata:
-            found[path] = each.default if each.default is not MISSING else each.default_factory()  # type: ignore[misc]
+            found[path] = each.default_factory() if each.default_factory is not MISSING else each.default
     return found
 
 

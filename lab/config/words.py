@@ -14,8 +14,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from lab.config.check import KINDS, OptionFiles, nearest
+from lab.config.check import KINDS, nearest
 from lab.config.diff import say
+from lab.config.options import OptionFiles
 from lab.config.schema import components, leaves
 from lab.errors import ConfigError
 
@@ -55,7 +56,7 @@ def check_typed(overrides: Sequence[str], files: OptionFiles) -> None:
 def check_key(override: Override, text: str, files: OptionFiles) -> None:
     """One override's key: known, allowed on a command line, and with an option that exists."""
     key = override.key_or_group
-    if key.startswith("hydra.") or key.startswith("hydra/"):
+    if key.startswith(("hydra.", "hydra/")):
         if not key.startswith(HYDRA_KEYS):
             raise ConfigError(
                 f"{text}: this setting of Hydra would go around the run's place or the rule\nleave it out; allowed: {', '.join(HYDRA_KEYS)}"
@@ -151,8 +152,10 @@ def root_of(error: BaseException) -> BaseException:
 def first_line(error: BaseException) -> str:
     """The first line of an exception's text, in plain words where we have them."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    for kind, plain in (("Integer", KINDS[int]), ("Float", KINDS[float]), ("Boolean", KINDS[bool])):
-        line = re.sub(rf"could not be converted to {kind}", f"isn't {plain}", line)
+    for kind, short, plain in (("Integer", "int", KINDS[int]), ("Float", "float", KINDS[float]), ("Boolean", "bool", KINDS[bool])):
+        line = re.sub(
+            rf"( of type '\w+')? (could not be converted to {kind}|is not a valid {short}( \(type \w+\))?)$", f" isn't {plain}", line
+        )
     return line
 
 

@@ -12,6 +12,17 @@ from pathlib import Path
 from lab.errors import StoreError
 
 TRIES = 10
+_held: set[int] = set()  # descriptors of the claims that this process holds
+
+
+def _let_go() -> None:
+    """In a forked child: the claim is its parent's alone. With the descriptor open it would outlive the parent."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
@@ -19,6 +30,7 @@ def claimed(path: Path) -> Iterator[None]:
     """Hold the claim file `path` while the block runs. Raises StoreError when another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    _held.add(descriptor)
     try:
         if not _lock(descriptor):
             owner = os.pread(descriptor, 100, 0).decode(errors="replace").strip()
@@ -30,7 +42,9 @@ def claimed(path: Path) -> Iterator[None]:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
-        os.close(descriptor)
+        if descriptor in _held:  # else this is a forked child, which has closed it
+            _held.discard(descriptor)
+            os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:

@@ -6,10 +6,12 @@ each run ends in one line.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -29,16 +31,25 @@ class Console:
         self.errors = RichConsole(highlight=False, soft_wrap=True, stderr=True)
         self._log: Path | None = None
         self._name = ""
+        self._baseline = ""
 
     def say(self, text: str) -> None:
         """One or more lines, to the console and the log."""
-        self.rich.print(Text(text))
+        self.show(self.rich, text)
         self.log(text)
 
     def error(self, text: str) -> None:
         """A message to standard error."""
-        self.errors.print(Text(f"{self.position} {text}" if self.position else text))
+        self.show(self.errors, f"{self.position} {text}" if self.position else text)
         self.log(text)
+
+    def show(self, where: RichConsole, text: str) -> None:
+        """Print, or fall silent where nobody listens any more (`| head`): that ends no training."""
+        try:
+            where.print(Text(text))
+        except (BrokenPipeError, SystemExit):  # rich leaves with SystemExit on a broken pipe
+            where.quiet = True
+            discard(where.file)
 
     def log(self, text: str) -> None:
         """Lines for run.log alone. A full disk doesn't stop a run here: what counts is written elsewhere."""
@@ -54,6 +65,7 @@ class Console:
         """A run is about to be trained or continued."""
         self._log = folder.log
         self._name = name_of(request, manifest["seed"])
+        self._baseline = request["baseline"]
         if self.position:
             self.log(f"{self._name}: {short(folder)}")
             return
@@ -68,20 +80,33 @@ class Console:
             self.say(f"{self.position} {self._name}: {sentence}")
         else:
             self.say(sentence)
-            self.say(f"next: python -m lab report; python -m lab show {result['identity'][:12]}")
+            self.say(f"next: {report_command(self._baseline)}; python -m lab show {result['identity'][:12]}")
 
     def found(self, folder: RunFolder, request: Mapping[str, Any], seed: int, result: Mapping[str, Any]) -> None:
         """A run that is there already."""
         sentence = f"{name_of(request, seed)}: found, not trained again: {outcome(result)}"
         self.say(f"{self.position} {sentence}" if self.position else sentence)
         if not self.position:
-            self.say(f"{short(folder)}; next: python -m lab report")
+            self.say(f"{short(folder)}; next: {report_command(request['baseline'])}")
 
 
 def name_of(request: Mapping[str, Any], seed: int) -> str:
     """A run in a few words."""
     label = f"baseline `{request['baseline']}`" if request["label"] == "baseline" else str(request["label"])
     return f"{label}, seed {seed}"
+
+
+def report_command(baseline: str) -> str:
+    """What to type for the report that a run counts in."""
+    return "python -m lab report" + ("" if baseline == "default" else f" --baseline {baseline}")
+
+
+def discard(stream: IO[str]) -> None:
+    """Send what is still written to a closed pipe to nowhere, so that leaving the process says nothing either."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def short(folder: RunFolder) -> str:
@@ -92,7 +117,8 @@ def short(folder: RunFolder) -> str:
 def outcome(result: Mapping[str, Any]) -> str:
     """How a run ended, in one line."""
     cost = result["cost"]
-    spent = f"{duration(cost['seconds'])}, {cost['tokens_per_second']:,.0f} tokens/s"
+    speed = cost["tokens_per_second"]  # None: it ended before the first timed step
+    spent = duration(cost["seconds"]) + ("" if speed is None else f", {speed:,.0f} tokens/s")
     if result["status"] == "diverged":
         return f"diverged at step {result['diverged']['step']}: {result['diverged']['reason']} ({spent})"
     metrics = result["metrics"]

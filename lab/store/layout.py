@@ -78,7 +78,10 @@ def arm_name(label: str, arm_id: str) -> str:
 
 
 def run_folders(root: Path, baseline: str = "*") -> list[RunFolder]:
-    """Every run directory of the store, of all baselines or one, in the order of their paths."""
-    return [
-        RunFolder(path) for path in sorted(store(root).glob(f"{baseline}/*/seed=*")) if path.is_dir() and path.parent.parent.name[0] != "."
-    ]
+    """Every run directory of the store, of all baselines or one, in the order of their paths. Hidden folders hold none."""
+    found = []
+    for path in sorted(store(root).glob("*/*/seed=*")):
+        its_baseline, arm = path.parent.parent.name, path.parent.name
+        if path.is_dir() and baseline in ("*", its_baseline) and not (its_baseline.startswith(".") or arm.startswith(".")):
+            found.append(RunFolder(path))
+    return found

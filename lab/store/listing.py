@@ -22,7 +22,7 @@ def print_runs(root: Path, baseline: str = "*") -> None:
     console = Console(highlight=False)
     folders = run_folders(root, baseline)
     if not folders:
-        console.print("no runs yet\ntrain one: python run.py")
+        console.print("no runs yet\ntrain one: python run.py" if baseline == "*" else f"no runs first trained for baseline `{baseline}`")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("baseline", "arm", "run"):
@@ -40,7 +40,7 @@ def print_runs(root: Path, baseline: str = "*") -> None:
             damaged.append(str(error).splitlines()[0])
         table.add_row(*(Text(each) for each in (*names, state, metric, spent)))
     console.print(table)
-    console.print(f"{len(folders)} runs" + (f", {len(damaged)} damaged:" if damaged else ""))
+    console.print(f"{len(folders)} run{'s' * (len(folders) != 1)}" + (f", {len(damaged)} damaged:" if damaged else ""))
     for each in damaged:
         console.print(Text(f"  {each}"))
 
@@ -72,7 +72,11 @@ def print_run(folder: RunFolder) -> None:
         note = f": {each['note']}" if each["note"] else ""
         console.print(Text(f"  {each['at']}  {each['label']} of `{each['baseline']}` in study `{each['study']}`{extra}{note}"))
     if folder.failure.exists():
-        console.print(Text(f"failed: {read_json(folder.failure).get('error')}"))
+        try:
+            reason = read_json(folder.failure).get("error")
+        except ValueError as error:
+            reason = error
+        console.print(Text(f"failed: {reason}"))
     if folder.result.exists():
         result = read_result(folder)
         console.print(Text("result", style="bold"))

@@ -17,6 +17,7 @@ from lab.errors import MachineError
 VARIABLES = (
     "ATEN_CPU_CAPABILITY",
     "CUBLAS_WORKSPACE_CONFIG",
+    "DNNL_DEFAULT_FPMATH_MODE",
     "DNNL_MAX_CPU_ISA",
     "KMP_DETERMINISTIC_REDUCTION",
     "MKL_CBWR",
@@ -25,7 +26,9 @@ VARIABLES = (
     "MKL_NUM_THREADS",
     "NVIDIA_TF32_OVERRIDE",
     "OMP_NUM_THREADS",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
     "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
 ISA_FAMILIES = ("avx", "amx", "fma", "sse4", "asimd", "sve", "bf16", "fphp")

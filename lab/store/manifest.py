@@ -33,7 +33,7 @@ def git_state(root: Path) -> dict[str, Any] | None:
     if commit is None:
         return None
     status = _git(root, "status", "--porcelain") or ""
-    diff = (_git(root, "diff", "HEAD") or "") if status else ""
+    diff = (_git(root, "diff", "--no-ext-diff", "--no-color", "HEAD") or "") if status else ""
     return {"commit": commit.strip(), "dirty": bool(status), "diff": diff[:LONGEST_DIFF], "diff_cut": len(diff) > LONGEST_DIFF}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ def read_result(folder: RunFolder) -> dict[str, Any]:
         identity = read_json(folder.manifest)["identity"]
     except (ValueError, KeyError, OSError) as error:
         raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
-    if result.get("identity") != identity or result.get("status") not in ("finished", "diverged"):
+    whole = all(isinstance(result.get(part), dict) for part in ("metrics", "cost", "digests"))
+    if result.get("identity") != identity or result.get("status") not in ("finished", "diverged") or not whole:
         raise StoreError(
             f"{folder.path} is damaged: its result isn't that of its manifest\nmove it away, and the same command trains it again"
         )
@@ -53,30 +55,41 @@ def verify(folder: RunFolder) -> dict[str, Any]:
 
 
 def find_identity(root: Path, identity: str) -> RunFolder | None:
-    """The directory of a run, whatever baseline it was first asked for; None when there is none."""
-    for path in sorted(store(root).glob(f"*/*/seed=*-{identity[:12]}*")):
-        folder = RunFolder(path)
-        if folder.manifest.exists():
+    """The directory of a run, whatever baseline it was first asked for; None when there is none.
+
+    Raises StoreError when a directory of this name has a damaged manifest: training into it would spoil both.
+    """
+    name = re.compile(rf"seed=\d+-{identity[:12]}(\.\d+)?")
+    for folder in run_folders(root):
+        if name.fullmatch(folder.path.name) and folder.manifest.exists():
             try:
-                if read_json(folder.manifest).get("identity") == identity:
-                    return folder
-            except ValueError:
-                continue
+                found = read_json(folder.manifest).get("identity")
+            except (ValueError, OSError) as error:
+                raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
+            if found == identity:
+                return folder
     return None
 
 
 def find_run(root: Path, word: str) -> RunFolder:
-    """The run that a user means: a path, or some of its id or folder name. Raises StoreError when none or several fit."""
+    """The run that a user means: a path, its whole identity, or some of its id or folder name.
+
+    A whole name wins over a part of others. Raises StoreError when none or several fit.
+    """
     path = Path(word)
     if path.is_dir() and (path / "manifest.json").exists():
         return RunFolder(path.resolve())
-    fitting = [folder for folder in run_folders(root) if word in folder.path.relative_to(store(root)).as_posix()]
+    if re.fullmatch(r"[0-9a-f]{64}", word) and (found := find_identity(root, word)) is not None:
+        return found
+    names = {folder.path.relative_to(store(root)).as_posix(): folder for folder in run_folders(root)}
+    fitting = [folder for name, folder in names.items() if word in (name, folder.path.name)]
+    fitting = fitting or [folder for name, folder in names.items() if word in name]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
         raise StoreError(f"no run fits {word!r}\n`python -m lab runs` lists them")
-    names = "\n".join(f"  {folder.path.relative_to(store(root)).as_posix()}" for folder in fitting[:10])
-    raise StoreError(f"{len(fitting)} runs fit {word!r}; say more of the name or the id\n{names}")
+    listed = "\n".join(f"  {folder.path.relative_to(store(root)).as_posix()}" for folder in fitting[:10])
+    raise StoreError(f"{len(fitting)} runs fit {word!r}; say more of the name or the id\n{listed}")
 
 
 def add_request(root: Path, folder: RunFolder, request: dict[str, Any]) -> None:

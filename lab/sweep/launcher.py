@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -32,6 +33,9 @@ def launch(plan: Plan, folder: Path) -> list[Row]:
             except LabError as error:
                 Console(position=position).error(str(error))
                 status = error.exit_status
+            except OSError as error:
+                Console(position=position).error(f"the machine failed this run: {error}")
+                status = 1
             if running.asked:
                 raise Interrupted(
                     "the sweep was stopped\ntype the same again to go on: finished runs are kept, the last continues where it was"
@@ -43,9 +47,13 @@ def launch(plan: Plan, folder: Path) -> list[Row]:
 
 def train_apart(row: Row, job: Path, position: str, running: Running) -> int:
     """One run in a process of its own. Returns its exit status (negative: the signal that killed it)."""
-    write_json(job, asdict(row.job) | {"position": position})
+    write_json(job, {"job": asdict(row.job), "identity": row.identified.identity, "position": position, "parent": os.getpid()})
     running.process = subprocess.Popen([sys.executable, "-m", "lab.runner", str(job)], start_new_session=True)
     try:
+        if running.asked:  # while it was being started
+            running.process.terminate()
+        if running.asked:  # while it was being started
+            running.process.terminate()
         status = running.process.wait()
     finally:
         running.process = None
@@ -63,12 +71,15 @@ class Running:
         self.process: subprocess.Popen[bytes] | None = None
         self.asked = False
 
-    def ask(self, number: int, _frame: FrameType | None) -> None:
-        """Pass a signal on. The child checkpoints and leaves; a second signal kills it."""
+    def ask(self, _number: int, _frame: FrameType | None) -> None:
+        """Pass a signal on. The child checkpoints and leaves; a second signal kills it.
+
+        Always SIGTERM: an interrupt that meets the child in its imports would show a traceback.
+        """
         self.asked = True
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(number)
+                self.process.terminate()
 
 
 @contextmanager

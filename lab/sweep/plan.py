@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override, Sweep
 
-from lab.ablate.rule import Verdict, judge, require_one_change
+from lab.ablate.refusal import require_one_change
+from lab.ablate.rule import Verdict, judge
 from lab.config import words
 from lab.config.compose import UNCOUNTED_GROUPS, Composer
 from lab.config.diff import say
 from lab.config.identity import of_role, role_of
-from lab.errors import ConfigError, OneChangeError
+from lab.config.schema import leaves
+from lab.errors import ConfigError, OneChangeError, StoreError
 from lab.files import read_json, sha256_of, write_file, write_json
 from lab.runner import Identified, Identifier, Job, job_of
 from lab.store.layout import RunFolder
@@ -36,7 +40,7 @@ class Row:
     number: int
     identified: Identified
     folder: RunFolder
-    status: str  # when planned: finished, diverged, failed, running, stopped, or missing
+    status: str  # when planned: finished, diverged, failed, running, stopped, damaged, or missing
 
     @property
     def job(self) -> Job:
@@ -70,7 +74,8 @@ def make_plan(composer: Composer, typed: Sequence[str], command: str) -> Plan:
     fixed, listed, seeds = sort_words(typed, composer)
     start = judge(composer, tuple(fixed))
     refuse_single_values(start, listed)
-    arms = distinct([start, *(verdict for key in listed for verdict in judge_values(composer, fixed, key, listed[key]))])
+    judged = {key: judge_values(composer, fixed, key, values) for key, values in listed.items()}
+    arms = distinct([start, *(verdict for verdicts in judged.values() for verdict in verdicts)])
     judgement = start.pin.judgement
     chosen = seeds or judgement["seeds"][: judgement["looks"][0]]
     jobs = [job_of(verdict, composer.root, command, seed=seed) for seed in chosen for verdict in arms]
@@ -79,9 +84,7 @@ def make_plan(composer: Composer, typed: Sequence[str], command: str) -> Plan:
     study = named if "study" in words.typed_keys(fixed) else f"sweep-{family[:8]}"
     identifier = Identifier(composer.root)
     rows = [row(number, identifier.identify(replace(job, study=study))) for number, job in enumerate(jobs, 1)]
-    grid = len(chosen)
-    for values in listed.values():
-        grid *= len(values)
+    grid = len(chosen) * prod(len(distinct(verdicts)) for verdicts in judged.values())
     return Plan(
         id=sha256_of({"family": family, "study": study, "runs": [each.identified.identity for each in rows]})[:8],
         study=study,
@@ -100,6 +103,7 @@ def sort_words(typed: Sequence[str], composer: Composer) -> tuple[list[str], dic
     seeds: list[int] = []
     parsed = words.parse(typed)
     for override in parsed:
+        override.config_loader = composer.loader  # for glob(*): the options that there are
         key, text = override.key_or_group, override.input_line or ""
         if sum(each.key_or_group == key for each in parsed) > 1:
             raise ConfigError(f"{key} is given twice\nlist its values together: {key}=a,b")
@@ -136,8 +140,10 @@ def seed_values(override: Override) -> list[int]:
     """The seeds of `seed=3`, `seed=0,1`, `seed=range(3)`."""
     value = override.value()
     texts = values_of(override) if isinstance(value, Sweep) else [str(value)]
-    if not all(text.isdigit() for text in texts):
-        raise ConfigError(f"{override.input_line}: a seed is a whole number from 0\nwrite 'seed=range(3)' or seed=0,1,2")
+    if not all(re.fullmatch(r"[0-9]{1,10}", text) and int(text) <= (leaves()["seed"].high or 0) for text in texts):
+        raise ConfigError(
+            f"{override.input_line}: a seed is a whole number from 0 to {leaves()['seed'].high:.0f}\nwrite 'seed=range(3)' or seed=0,1,2"
+        )
     return [int(text) for text in texts]
 
 
@@ -163,10 +169,14 @@ def refuse_single_values(start: Verdict, listed: dict[str, list[str]]) -> None:
         return
     if not start.changes or start.drifted:
         require_one_change(start)
+    if start.exploring:
+        raise explores(start)
     first = start.changes[0]
+    key, _, new = (first.typed or (f"{first.path}={say(first.new)}",))[0].partition("=")
+    old = hooks_as_typed(list(start.pin.composition["hooks"])) if first.kind == "hook" else say(first.old)
     raise OneChangeError(
-        f"refused: {first.path}={say(first.new)} alone would change the baseline arm of the sweep, and `{start.pin.name}` is pinned\n"
-        f"list it beside the baseline's to make it an arm: {first.path}={say(first.old)},{say(first.new)}\n"
+        f"refused: {key}={new} alone would change the baseline arm of the sweep, and `{start.pin.name}` is pinned\n"
+        f"list it beside the baseline's to make it an arm: {words.shell(f'{key}={old},{new}')}\n"
         f"or pin a baseline that has it: python -m lab pin NAME {' '.join(words.shell(each) for each in start.composition.overrides)}"
     )
 
@@ -177,8 +187,17 @@ def judge_values(composer: Composer, fixed: list[str], key: str, values: list[st
     for verdict in verdicts:
         require_one_change(verdict)
         if verdict.exploring:
-            raise OneChangeError(f"refused: {verdict.label} explores, and a sweep is for verdicts\nrun it alone, without --multirun")
+            raise explores(verdict)
     return verdicts
+
+
+def explores(verdict: Verdict) -> OneChangeError:
+    return OneChangeError(f"refused: {verdict.label} explores, and a sweep is for verdicts\nrun it alone, without --multirun")
+
+
+def hooks_as_typed(names: list[str]) -> str:
+    """A list of hooks as a value of `hooks=`."""
+    return "none" if not names else names[0] if len(names) == 1 else f"[{','.join(names)}]"
 
 
 def distinct(verdicts: list[Verdict]) -> list[Verdict]:
@@ -194,8 +213,11 @@ def factor_hash(verdict: Verdict) -> str:
 
 
 def row(number: int, identified: Identified) -> Row:
-    found = find_identity(identified.folder.path.parents[3], identified.identity)
-    return Row(number, identified, found or identified.folder, status_of(found) if found else "missing")
+    try:
+        found = find_identity(identified.folder.path.parents[3], identified.identity)
+        return Row(number, identified, found or identified.folder, status_of(found) if found else "missing")
+    except StoreError:  # it stops no other run: the sweep goes on, and says what is wrong with this one when its turn comes
+        return Row(number, identified, identified.folder, "damaged")
 
 
 def freeze(plan: Plan, root: Path) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from statistics import fmean
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lab.errors import StoreError
 from lab.store.console import duration
 from lab.store.layout import run_folders
 from lab.store.runs import read_result, status_of
@@ -40,5 +42,9 @@ def print_plan(plan: Plan) -> None:
 def seconds_of_a_run(plan: Plan) -> float | None:
     """The mean duration of this baseline's finished runs, in seconds; None without any."""
     root = plan.rows[0].identified.folder.path.parents[3]
-    folders = [folder for folder in run_folders(root, plan.baseline) if status_of(folder) == "finished"]
-    return fmean(read_result(folder)["cost"]["seconds"] for folder in folders) if folders else None
+    seconds = []
+    for folder in run_folders(root, plan.baseline):
+        with suppress(StoreError):  # a damaged run costs nothing to know
+            if status_of(folder) == "finished":
+                seconds.append(read_result(folder)["cost"]["seconds"])
+    return fmean(seconds) if seconds else None

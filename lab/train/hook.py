@@ -22,6 +22,7 @@ from lab.errors import ConfigError
 
 METHODS = ("attach", "batch", "loss", "gradients", "after_step", "state_dict", "load_state_dict")
 NOT_YET = ("evaluation_weights",)
+COLUMNS = ("step", "tokens", "loss", "lr", "gradient_norm")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ def refuse_unheard(hooks: Mapping[str, Any]) -> None:
     """A hook that would do nothing is a misspelt method or one that the loop doesn't call; better said than silent."""
     for name, each in hooks.items():
         kind = f"{type(each).__module__}.{type(each).__qualname__}"
+        if name in COLUMNS:
+            raise ConfigError(f"hooks.{name}: a hook can't be called like a column of the metrics: {', '.join(COLUMNS)}")
         for method in NOT_YET:
             if hasattr(each, method):
                 raise ConfigError(f"hooks.{name}: {kind} has `{method}`, which the loop doesn't call; it calls {', '.join(METHODS)}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from train.tiny import tiny
 
 from lab import streams
 from lab.build import build_model, factory
 from lab.model import count
 from lab.model.dropout import DropoutKeys
 from lab.model.gpt import GPT
+from tests.train.tiny import tiny
 
 VOCABULARY = 50
 RMSNORM = {"_target_": "lab.model.norm.rmsnorm.RMSNorm", "eps": 1e-5}

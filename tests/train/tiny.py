@@ -23,7 +23,7 @@ BATCH, CONTEXT, STEPS = 4, 16, 12
 
 TINY: dict[str, Any] = {
     "seed": 0,
-    "trusted_modules": ["train"],
+    "trusted_modules": ["tests"],
     "model": {
         "n_layers": 2,
         "n_heads": 2,
@@ -70,7 +70,7 @@ TINY: dict[str, Any] = {
 HOOKS = {
     "grad_clip": {"_target_": "lab.hooks.grad_clip.GradClip", "max_norm": 0.3},
     "z_loss": {"_target_": "lab.hooks.z_loss.ZLoss", "weight": 1e-2},
-    "counter": {"_target_": "train.tiny.Counter", "observes": True},
+    "counter": {"_target_": "tests.train.tiny.Counter", "observes": True},
 }
 
 
@@ -149,5 +149,3 @@ class CrashAt(Silent):
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)
-
-

@@ -1,0 +1,83 @@
+"""The refusal of a run that makes more than one change: what differs, where it came from, and the ways out. Counts nothing."""
+
+from __future__ import annotations
+
+from lab.ablate.rule import Verdict
+from lab.config import words
+from lab.config.diff import Change, say
+from lab.errors import OneChangeError
+
+
+def require_one_change(verdict: Verdict) -> None:
+    """Raise OneChangeError unless the request is the baseline, one change, or explores."""
+    if verdict.exploring or (len(verdict.changes) <= 1 and not verdict.incomparable and not verdict.drifted):
+        return
+    pin = f"baseline `{verdict.pin.name}` ({verdict.pin.short})"
+    if verdict.incomparable:
+        raise OneChangeError(incomparable_message(verdict, pin))
+    if verdict.drifted:
+        raise OneChangeError(drift_message(verdict, pin))
+    count = len(verdict.changes)
+    rows = [(change.path, f"{say(change.old)} -> {say(change.new)}", change.source, change) for change in verdict.changes]
+    listing = table([row[:3] for row in rows], [inner_moves(row[3]) for row in rows])
+    commands = "\n".join(f"  {command(verdict, change)}" for change in verdict.changes)
+    raise OneChangeError(
+        f"refused: this run makes {count} changes to {pin}; an ablation makes one\n{listing}\n"
+        f"run them one by one:\n{commands}\n"
+        f"or name them together, with a reason, in conf/change/; or add explore=true (it never enters a verdict)"
+    )
+
+
+def command(verdict: Verdict, change: Change) -> str:
+    """What to type for just this change, on this baseline."""
+    start = [] if verdict.pin.name == "default" else [f"baseline={verdict.pin.name}"]
+    path = [each for each in verdict.composition.overrides if each.startswith("data.path=")]
+    return " ".join(["python run.py", *(words.shell(each) for each in (*start, *path, *change.typed))])
+
+
+def inner_moves(change: Change) -> list[str]:
+    """The leaves that a change moves, where its path alone doesn't say them."""
+    moves = [move for move in change.moves if not move.path.endswith("._target_")]
+    if change.kind not in ("group", "named") or not moves:
+        return []
+    return [f"moves {move.path}: {say(move.old)} -> {say(move.new)}" for move in moves]
+
+
+def table(rows: list[tuple[str, str, str]], inner: list[list[str]] | None = None) -> str:
+    """Rows in columns, indented; below each row its inner lines."""
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    lines = []
+    for i, (first, second, third) in enumerate(rows):
+        lines.append(f"  {first:<{widths[0]}}   {second:<{widths[1]}}   {third}".rstrip())
+        lines += [f"      {line}" for line in (inner[i] if inner else [])]
+    return "\n".join(lines)
+
+
+def incomparable_message(verdict: Verdict, pin: str) -> str:
+    """Protocol or judgement differs: no count of changes would make the runs comparable."""
+    rows = []
+    held = []
+    for move in verdict.incomparable:
+        source = verdict.composition.unresolved_leaves.get(move.path)
+        follows = isinstance(source, str) and source.startswith("${")
+        rows.append((move.path, f"{say(move.old)} -> {say(move.new)}", f"follows {source[2:-1]}" if follows and source else ""))
+        if follows:
+            held.append(f"{move.path}={say(move.old)}")
+    overrides = [each for each in verdict.composition.overrides if not each.startswith(("seed=", "note=", "explore=", "study="))]
+    start = "python -m lab pin NAME " + " ".join(words.shell(each) for each in overrides)
+    hold = f"hold it where the baseline has it: add {' '.join(held)}\n" if held else ""
+    return (
+        f"refused: this run is not comparable with {pin}; it differs in what all its runs must share\n{table(rows)}\n"
+        f"{hold}pin another baseline, and compare within it:\n  {start.strip()}\n"
+        f"or add explore=true (it never enters a verdict)"
+    )
+
+
+def drift_message(verdict: Verdict, pin: str) -> str:
+    """conf/ was edited since the pin: even the baseline itself would be another one."""
+    rows = [(change.path, f"{say(change.old)} -> {say(change.new)}", change.source) for change in verdict.changes]
+    return (
+        f"refused: conf/ was edited since {pin} was pinned, and the edit counts as a change\n{table(rows)}\n"
+        f"put the file back and type the value instead (as KEY=VALUE), or add a new option file;\n"
+        f"or pin it anew: python -m lab pin {verdict.pin.name} --again"
+    )

@@ -1,0 +1,96 @@
+"""Projects to try things in: copies of conf/ and run.py, with a tiny baseline on a text that the tests make."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lab.ablate.baseline import pin
+from lab.config.compose import Composer
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+TINY = (
+    "data=text",
+    "data.path=text.txt",
+    "model.n_layers=1",
+    "model.n_heads=2",
+    "model.d_model=16",
+    "model.context=16",
+    "trainer.tokens=1280",  # 20 steps of 4 x 16
+    "trainer.batch_size=4",
+    "trainer.evaluation.every=5",
+    "trainer.log_every=2",
+    "trainer.checkpoint.every=6",
+    "trainer.sampling.tokens=8",
+    "trainer.evaluation.bytes=1000",
+    "trainer.evaluation.curve_bytes=200",
+    "device.threads=1",
+    "judgement.looks=[2]",
+    "judgement.seeds=[0,1,2,3]",
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's folder, and how a user would type things there."""
+
+    root: Path
+
+    def python(self, *words: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """`python WORDS` in the project; its exit status is checked unless `status` is None."""
+        done = subprocess.run(
+            [sys.executable, *words], cwd=self.root, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=120
+        )
+        if status is not None:
+            assert done.returncode == status, f"exit status {done.returncode}, not {status}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """`python WORDS`, not waited for."""
+        return subprocess.Popen([sys.executable, *words], cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def composer(self) -> Composer:
+        return Composer(self.root, self.root)
+
+    def files(self) -> set[str]:
+        """Every file and folder there is, to see that nothing was written."""
+        return {path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if "__pycache__" not in path.parts}
+
+
+def copy_of_the_project(root: Path) -> Project:
+    shutil.copytree(CHECKOUT / "conf", root / "conf")
+    shutil.copytree(CHECKOUT / "hydra_plugins", root / "hydra_plugins", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(CHECKOUT / "run.py", root / "run.py")
+    return Project(root)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """This checkout's conf/ and run.py, to edit and break."""
+    return copy_of_the_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a baseline `tiny` that trains in about a second on a made-up text."""
+    made = copy_of_the_project(tmp_path_factory.mktemp("tiny") / "project")
+    words = ["the", "cat", "sat", "on", "a", "mat", "and", "ran", "to", "see", "dogs", "run"]
+    draw = random.Random(0)
+    text = "\n".join(" ".join(draw.choice(words) for _ in range(8)) + "." for _ in range(600))
+    (made.root / "text.txt").write_text(text + "\n")
+    pin(made.composer(), "tiny", TINY)
+    return made.root
+
+
+@pytest.fixture
+def tiny(tiny_template: Path, tmp_path: Path) -> Project:
+    """A fresh copy of the tiny project."""
+    shutil.copytree(tiny_template, tmp_path / "tiny")
+    return Project(tmp_path / "tiny")

@@ -1,0 +1,102 @@
+"""What of a machine enters a run's identity: found without torch, and equal to what torch says."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from lab.errors import MachineError
+from lab.store.machine import VARIABLES, bits_of_machine, check_torch, cohort_parts, cpu, torch_build
+
+PROGRAM = """
+import json, sys
+from lab.store.machine import bits_of_machine, cohort_parts
+print(json.dumps({"bits": bits_of_machine(), "cohort": cohort_parts("cpu", "text", {}), "torch": "torch" in sys.modules}))
+"""
+
+
+def in_a_fresh_process(**environment: str) -> dict[str, Any]:
+    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=kept | environment, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def values(tree: Any) -> list[Any]:
+    if isinstance(tree, dict):
+        return [each for value in tree.values() for each in values(value)]
+    return [each for value in tree for each in values(value)] if isinstance(tree, list) else [tree]
+
+
+def test_bits_are_found_without_torch_and_are_the_same_in_every_process() -> None:
+    found = in_a_fresh_process()
+    assert found["torch"] is False
+    assert found["bits"] == in_a_fresh_process()["bits"]
+    assert set(found["bits"]) == {"torch", "cpu", "isa", "variables"}
+    assert found["bits"]["variables"] == {}
+
+
+def test_the_build_read_from_torch_s_files_is_what_torch_says() -> None:
+    import torch
+
+    assert torch_build() == {"version": str(torch.__version__), "commit": torch.version.git_version, "cuda": torch.version.cuda}
+
+
+def test_what_lab_device_says_of_torch_is_what_was_promised_without_it() -> None:
+    from lab.device import bits_of_torch
+
+    found = bits_of_torch()
+    assert set(torch_build()) <= set(found), "a part of the promise is never checked"
+    check_torch(found)
+
+
+@pytest.mark.parametrize("part", ["version", "commit", "cuda"])
+def test_another_torch_than_promised_is_refused(part: str) -> None:
+    with pytest.raises(MachineError, match=rf"torch's {part} is 'something else'.*promised[\s\S]*reinstall") as refused:
+        check_torch(torch_build() | {part: "something else"})
+    assert refused.value.exit_status == 1
+
+
+@pytest.mark.parametrize("name", ["MKL_CBWR", "ATEN_CPU_CAPABILITY", "ONEDNN_DEFAULT_FPMATH_MODE", "CUBLAS_WORKSPACE_CONFIG"])
+def test_a_variable_that_steers_the_arithmetic_is_part_of_the_bits(name: str) -> None:
+    assert in_a_fresh_process(**{name: "a value"})["bits"]["variables"] == {name: "a value"}
+
+
+def test_other_variables_are_nobody_s_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bits_of_machine()
+    monkeypatch.setenv("HOSTNAME", "my-laptop")
+    monkeypatch.setenv("API_TOKEN", "secret")
+    assert bits_of_machine() == before
+
+
+def test_neither_the_host_s_name_nor_the_user_s_is_in_bits_or_cohort() -> None:
+    found = in_a_fresh_process(HOSTNAME="my-laptop", USER="me")
+    assert platform.node() not in values(found)
+    assert not {"my-laptop", "me"} & set(values(found))
+
+
+def test_the_processor_has_a_name_and_instruction_sets_in_a_fixed_order() -> None:
+    name, instructions = cpu()
+    assert name
+    assert platform.machine() in instructions
+    assert instructions == sorted(set(instructions))
+
+
+def test_a_cohort_takes_torch_s_minor_version_and_the_architecture() -> None:
+    parts = cohort_parts("cpu", "fingerprint", {"trainer.tokens": 1})
+    assert re.fullmatch(r"\d+\.\d+", parts["torch"])
+    assert (torch_build()["version"] or "").startswith(parts["torch"] + ".")
+    assert parts | {"torch": ""} == {
+        "device": "cpu",
+        "device_class": platform.machine(),
+        "torch": "",
+        "text": "fingerprint",
+        "protocol": {"trainer.tokens": 1},
+    }

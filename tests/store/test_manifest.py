@@ -1,0 +1,113 @@
+"""Where a run came from: the commit and the uncommitted edits, and nothing of the environment."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.store.manifest import LONGEST_DIFF, git_state, surroundings
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="not run: git isn't installed")
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings of the user's, and no checkout above the folder of the test."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ("-c", "user.name=someone", "-c", "user.email=someone@example.com")
+    return subprocess.run(["git", "-C", str(folder), *who, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    (folder / "model.py").write_text("WIDTH = 128\n")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "first")
+    return folder
+
+
+def test_outside_a_checkout_there_is_no_git_state(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    assert git_state(tmp_path / "plain") is None
+
+
+def test_a_folder_that_is_gone_has_no_git_state(tmp_path: Path) -> None:
+    assert git_state(tmp_path / "gone") is None
+
+
+def test_without_git_there_is_no_git_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_state(tmp_path) is None
+
+
+@needs_git
+def test_a_checkout_without_a_commit_has_no_git_state(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    git(tmp_path / "new", "init", "-q")
+    assert git_state(tmp_path / "new") is None
+
+
+@needs_git
+def test_a_clean_checkout_is_its_commit(checkout: Path) -> None:
+    assert git_state(checkout) == {"commit": git(checkout, "rev-parse", "HEAD"), "dirty": False, "diff": "", "diff_cut": False}
+
+
+@needs_git
+@pytest.mark.parametrize("staged", [False, True])
+def test_uncommitted_edits_are_kept_word_by_word(checkout: Path, staged: bool) -> None:
+    (checkout / "model.py").write_text("WIDTH = 256  # ünï\n")
+    if staged:
+        git(checkout, "add", ".")
+    state = git_state(checkout)
+    assert state is not None and state["dirty"] and not state["diff_cut"]
+    assert "-WIDTH = 128" in state["diff"] and "+WIDTH = 256  # ünï" in state["diff"]
+
+
+@needs_git
+def test_the_kept_difference_can_be_applied_whatever_the_user_s_git_settings(checkout: Path) -> None:
+    edited = "WIDTH = 256\n"
+    git(checkout, "config", "color.ui", "always")
+    git(checkout, "config", "diff.external", "false")
+    (checkout / "model.py").write_text(edited)
+    state = git_state(checkout)
+    assert state is not None
+    git(checkout, "checkout", "-q", "model.py")
+    (checkout / "kept.diff").write_text(state["diff"])
+    git(checkout, "apply", "kept.diff")
+    assert (checkout / "model.py").read_text() == edited
+
+
+@needs_git
+def test_a_new_file_alone_makes_a_checkout_dirty(checkout: Path) -> None:
+    (checkout / "new.py").write_text("")
+    state = git_state(checkout)
+    assert state is not None and state["dirty"] and state["diff"] == ""
+
+
+@needs_git
+def test_a_very_long_difference_is_cut_and_says_so(checkout: Path) -> None:
+    (checkout / "model.py").write_text("x = 1\n" * LONGEST_DIFF)
+    state = git_state(checkout)
+    assert state is not None and state["diff_cut"] and len(state["diff"]) == LONGEST_DIFF
+
+
+def test_the_surroundings_name_host_python_and_libraries_and_never_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "a-very-secret-value")
+    found = surroundings(tmp_path)
+    assert set(found) == {"git", "host", "python", "packages"}
+    assert {"torch", "hydra-core", "numpy", "omegaconf"} <= set(found["packages"])
+    assert "a-very-secret-value" not in json.dumps(found)

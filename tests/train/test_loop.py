@@ -1,0 +1,170 @@
+"""One update: its golden numbers, its micro-batches, its divergence, and the hooks that it calls."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lab.errors import ConfigError
+from lab.train.hook import METHODS, refuse_unheard
+from tests.train.tiny import HOOKS, parts
+
+
+def step(folder, number=0, **changes):
+    """The loop after one update on batch `number`, with the gradients that the optimizer saw."""
+    made = parts(folder, **changes)
+    seen = {}
+    made.loop.state.optimizer.register_step_pre_hook(
+        lambda *_: seen.update({name: each.grad.clone() for name, each in made.model.named_parameters()})
+    )
+    assert made.loop.update(*made.batches.batch(number)) is None
+    return made, seen
+
+
+GOLDEN = (
+    "The same seed gave other numbers. Either something that decides training was changed (initial draws, the order of the data, "
+    "the model, the loss, the optimizer): then no earlier run can be compared, and the change must be named. Or this torch build "
+    "computes differently by more than rounding."
+)
+
+
+def test_golden_step(tmp_path):
+    """Loss and gradient norm of the tiny configuration's first two steps, as they were when this was written."""
+    made, _ = step(tmp_path)
+    state = made.loop.state
+    assert (state.loss, state.gradient_norm) == pytest.approx((4.8539252, 1.2620131), abs=1e-5), GOLDEN
+    made.loop.update(*made.batches.batch(1))
+    assert (state.loss, state.gradient_norm) == pytest.approx((4.6300797, 1.2566656), abs=1e-4), GOLDEN
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_micro_batches_give_the_whole_batchs_gradient_also_when_ragged(tmp_path, size):
+    whole, gradient = step(tmp_path, hooks={"z_loss": HOOKS["z_loss"]})
+    split, gradients = step(tmp_path, hooks={"z_loss": HOOKS["z_loss"]}, device__micro_batch=size)
+    assert split.loop.state.loss == pytest.approx(whole.loop.state.loss, rel=1e-6)
+    assert split.loop.state.auxiliary == pytest.approx(whole.loop.state.auxiliary, rel=1e-5)
+    for name, expected in gradient.items():
+        assert torch.allclose(gradients[name], expected, atol=1e-6, rtol=1e-4), name
+
+
+def test_bf16_is_near_fp32_and_keeps_fp32_weights(tmp_path):
+    full, half = step(tmp_path)[0], step(tmp_path, trainer__precision="bf16", device__attention="written")[0]
+    assert full.loop.state.loss != half.loop.state.loss
+    assert full.loop.state.loss == pytest.approx(half.loop.state.loss, rel=1e-2)
+    assert {each.dtype for each in half.model.parameters()} == {torch.float32}
+
+
+def test_a_divergence_is_told_and_moves_no_weight(tmp_path):
+    made = parts(tmp_path, trainer__divergence_ceiling=0.5)
+    before = {name: each.clone() for name, each in made.model.named_parameters()}
+    reason = made.loop.update(*made.batches.batch(0))
+    assert reason is not None and "above the ceiling of 0.5" in reason
+    assert made.loop.state.step == 0
+    assert all(torch.equal(each, before[name]) for name, each in made.model.named_parameters())
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_a_number_that_is_none_is_found_in_the_loss_and_in_the_gradient(tmp_path, where):
+    made = parts(tmp_path)
+    with torch.no_grad():
+        if where == "forward":
+            made.model.embedding.weight[0, 0] = float("nan")
+        else:
+            made.model.final_norm.weight.fill_(0)
+    if where == "backward":
+        made.model.blocks[1].mlp.down.weight.register_hook(lambda gradient: gradient * float("inf"))
+    reason = made.loop.update(*made.batches.batch(0))
+    assert reason in ("the training loss is nan", "the gradient norm is nan"), reason
+
+
+def test_decay_pulls_on_matrices_only(tmp_path):
+    groups = parts(tmp_path).loop.state.optimizer.param_groups
+    assert {each.ndim for each in groups[0]["params"]} == {2} and groups[0]["weight_decay"] == 0.1
+    assert {each.ndim for each in groups[1]["params"]} == {1} and groups[1]["weight_decay"] == 0.0
+
+
+def test_every_group_follows_the_schedule(tmp_path):
+    made = parts(tmp_path)
+    made.loop.state.step = 11
+    made.loop.update(*made.batches.batch(11))
+    assert [group["lr"] for group in made.loop.state.optimizer.param_groups] == pytest.approx([1e-3, 1e-3])
+
+
+class Recorder:
+    observes = True
+
+    def __init__(self):
+        self.heard = []
+
+    def __getattr__(self, name):
+        if name not in METHODS:
+            raise AttributeError(name)
+        return lambda *_: self.heard.append(name) or torch.zeros(())
+
+
+def test_hooks_are_called_in_the_contracts_order(tmp_path):
+    hook = {"recorder": {"_target_": "tests.train.test_loop.Recorder"}}
+    made = parts(tmp_path, hooks=hook)
+    made.loop.update(*made.batches.batch(0))
+    assert made.loop.hooks["recorder"].heard == ["attach", "batch", "loss", "gradients", "after_step"]
+
+
+class Misspelt:
+    observes = False
+
+    def gradient(self, state): ...
+
+
+class Averaging:
+    observes = False
+
+    def evaluation_weights(self, state): ...
+
+
+class Shy:
+    def gradients(self, state): ...
+
+
+@pytest.mark.parametrize(
+    ("hook", "word"), [(Misspelt(), "none of the methods"), (Averaging(), "doesn't call"), (Shy(), "must say `observes")]
+)
+def test_a_hook_that_would_not_be_heard_is_refused(hook, word):
+    with pytest.raises(ConfigError, match=word):
+        refuse_unheard({"mine": hook})
+
+
+def test_a_hook_cannot_take_a_columns_name():
+    with pytest.raises(ConfigError, match=r"hooks\.loss: .* column"):
+        refuse_unheard({"loss": Misspelt()})
+
+
+def test_dropout_changes_training_and_repeats(tmp_path):
+    losses = [step(tmp_path, model__dropout=share)[0].loop.state.loss for share in (0.0, 0.3, 0.3)]
+    assert losses[0] != losses[1] == losses[2]
+
+
+def test_a_model_in_the_loop_is_in_training_mode(tmp_path):
+    assert isinstance(parts(tmp_path).model, nn.Module) and parts(tmp_path).model.training
+
+
+class Watch:
+    """Reads everything that it may."""
+
+    observes = True
+
+    def gradients(self, state):
+        self.norms = [each.norm().item() for each in state.gradients]
+
+    def after_step(self, state):
+        self.weights = {name: each.detach().norm().item() for name, each in state.model.named_parameters()}
+
+
+class Breaker:
+    """Breaks the weights after the last update."""
+
+    observes = False
+
+    def after_step(self, state):
+        if state.step == state.steps:
+            state.model.final_norm.weight.data.fill_(float("nan"))
