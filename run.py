@@ -13,7 +13,7 @@ from pathlib import Path
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -21,6 +21,7 @@ from lab.ablate.refusal import require_one_change
 from lab.ablate.rule import Verdict, judge
 from lab.config import words
 from lab.config.compose import Composer
+from lab.config.diff import node, say
 from lab.errors import ConfigError, LabError
 
 ROOT = Path(__file__).resolve().parent
@@ -35,6 +36,9 @@ def main() -> int:
         arguments = get_args_parser().parse_intermixed_args()
         typed = set(arguments.overrides)  # flags may stand between the words; Hydra itself wants them first
         sys.argv = [word for word in sys.argv if word not in typed] + arguments.overrides
+        if arguments.cfg == "job" and not arguments.multirun:
+            print(shown(arguments), end="")
+            return 0
         verdict = None if any(getattr(arguments, name) for name in ONLY_SHOWS) else settle(arguments)
 
         failed: list[LabError] = []
@@ -53,12 +57,32 @@ def main() -> int:
     except LabError as error:
         print(error, file=sys.stderr)
         return error.exit_status
-    except (HydraException, OmegaConfBaseException, YAMLError, AssertionError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         print(words.first_line(words.root_of(error)), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def refuse_foreign(arguments: Namespace) -> None:
+    """A configuration from elsewhere has no pin. Raises ConfigError."""
+    for name, flag in FOREIGN.items():
+        if getattr(arguments, name):
+            raise ConfigError(
+                f"{flag} composes without a pinned baseline: nothing could be compared\nadd options to conf/, and choose them"
+            )
+
+
+def shown(arguments: Namespace) -> str:
+    """What `--cfg job` prints: the composition that would run, filled and checked. Hydra would show it unchecked, and later."""
+    refuse_foreign(arguments)
+    composition = Composer(ROOT).compose(arguments.overrides)
+    tree = composition.resolved if arguments.resolve else composition.unresolved
+    part = node(tree, arguments.package) if arguments.package else tree
+    if part is None:
+        raise ConfigError(f"--package {arguments.package}: there is no such part\nparts: {', '.join(tree)}")
+    return OmegaConf.to_yaml(OmegaConf.create(part)) if isinstance(part, dict) else f"{say(part)}\n"
 
 
 def settle(arguments: Namespace) -> Verdict | None:
@@ -67,17 +91,14 @@ def settle(arguments: Namespace) -> Verdict | None:
     None where nothing is judged here: a sweep judges all its arms itself, and `--cfg` only shows.
     Raises LabError for what can't run.
     """
-    for name, flag in FOREIGN.items():
-        if getattr(arguments, name):
-            raise ConfigError(
-                f"{flag} composes without a pinned baseline: nothing could be compared\nadd options to conf/, choose them as GROUP=OPTION"
-            )
+    refuse_foreign(arguments)
     if arguments.multirun and arguments.cfg:
         raise ConfigError("--cfg shows one composition, --multirun makes many\nleave one of them out; `python -m lab plan` shows a sweep")
     if arguments.multirun:
         return None
     composer, typed = Composer(ROOT), tuple(arguments.overrides)
-    sys.argv += composer.compose(typed).settled
+    composition = composer.compose(typed)
+    sys.argv += composition.settled
     if arguments.cfg:
         return None
     verdict = judge(composer, typed)
@@ -87,7 +108,8 @@ def settle(arguments: Namespace) -> Verdict | None:
 
 def start(verdict: Verdict) -> None:
     """Find or train the run that was judged."""
-    from lab.runner import job_of, run  # numpy and more: not for --help, --cfg, completion or a refusal
+    from lab.request import job_of  # numpy and more: not for --help, --cfg, completion or a refusal
+    from lab.runner import run
     from lab.store.console import Console
 
     command = " ".join(["python run.py", *(words.shell(word) for word in verdict.composition.overrides)])

@@ -17,10 +17,26 @@ from typing import Any
 
 import pytest
 
-from lab.files import append_line, canonical_json, read_json, read_rows, sha256_file, sha256_of, walk_files, write_all, write_file, write_json
+from lab.files import (
+    append_line,
+    canonical_json,
+    read_json,
+    read_rows,
+    sha256_file,
+    sha256_of,
+    walk_files,
+    write_all,
+    write_file,
+    write_json,
+)
+from tests.store.tiny import child, end, hear, tell
 
 OLD, NEW = b"the old content, whole\n", b"the new content " * 5000
 Writer = Callable[[Path, bytes], None]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def naive(path: Path, content: bytes) -> None:
@@ -67,7 +83,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
         with pytest.raises((OSError, KeyboardInterrupt)):
             write_file(path, NEW)
     assert path.read_bytes() == OLD
-    assert os.listdir(tmp_path) == ["result.json"]
+    assert names(tmp_path) == ["result.json"]
 
 
 @pytest.mark.parametrize("fault", [disk_full_half_way, keyboard_interrupt])
@@ -106,7 +122,7 @@ def test_a_file_size_limit_of_the_system_costs_only_the_naive_writer_the_old_fil
     done = subprocess.run([sys.executable, "-c", LIMITED, str(path), writer], capture_output=True, text=True, check=True)
     assert "too large" in done.stdout, "the limit was never met, so this test shows nothing"
     assert (path.read_bytes() == OLD) is survives
-    assert os.listdir(tmp_path) == ["result.json"]
+    assert names(tmp_path) == ["result.json"]
 
 
 KILLED = """
@@ -134,7 +150,7 @@ def test_a_kill_at_any_moment_leaves_the_old_file_or_the_new_one_whole(tmp_path:
     done = subprocess.run([sys.executable, "-c", KILLED, str(path), moment], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     assert path.read_bytes() == left
-    assert all(name == "result.json" or name.startswith(".") for name in os.listdir(tmp_path)), "a torn file has a visible name"
+    assert all(name == "result.json" or name.startswith(".") for name in names(tmp_path)), "a torn file has a visible name"
 
 
 def test_the_content_is_synced_before_the_rename_and_the_folder_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +170,7 @@ def test_a_file_whose_place_is_taken_by_a_folder_is_refused_without_a_trace(tmp_
     (tmp_path / "result.json").mkdir()
     with pytest.raises(OSError):
         write_file(tmp_path / "result.json", NEW)
-    assert os.listdir(tmp_path) == ["result.json"]
+    assert names(tmp_path) == ["result.json"]
 
 
 def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +253,7 @@ def test_a_number_that_is_not_finite_is_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(ValueError):
         write(tmp_path / "file", {"loss": [number]})
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 # -- rows
@@ -277,15 +293,21 @@ APPENDER = """
 import sys
 from pathlib import Path
 from lab.files import append_line
+print("ready", flush=True)
+sys.stdin.readline()
 for number in range(40):
-    append_line(Path(sys.argv[1]), {"who": sys.argv[2], "number": number, "filler": "x" * 3000})
+    append_line(Path(sys.argv[1]), {"who": sys.argv[2], "number": number, "filler": "x" * 100_000})
 """
 
 
 def test_rows_of_processes_that_append_at_once_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
-    children = [subprocess.Popen([sys.executable, "-c", APPENDER, str(path), str(who)]) for who in range(4)]
-    assert [child.wait() for child in children] == [0] * 4
+    writers = [child(APPENDER, path, who) for who in range(4)]
+    assert [hear(each) for each in writers] == ["ready"] * 4
+    for each in writers:
+        tell(each, "go")
+    for each in writers:
+        end(each)
     rows, damaged = read_rows(path)
     assert damaged == 0
     assert sorted((row["who"], row["number"]) for row in rows) == sorted((str(who), number) for who in range(4) for number in range(40))

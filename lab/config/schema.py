@@ -17,7 +17,10 @@ same reason a default never changes once it is released.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from types import MappingProxyType
 from typing import Any, Literal, get_type_hints
 
 Role = Literal["factor", "protocol", "cohort", "bits", "judgement", "nuisance"]
@@ -164,7 +167,8 @@ class TrainingConfig:
     trusted_modules: list[str] = leaf([], "nuisance", "modules beside lab whose parts `_target_` may name; only in conf/config.yaml")
 
 
-def leaves(schema: type = TrainingConfig, prefix: str = "") -> dict[str, Leaf]:
+@cache  # type hints are slow to resolve, and a composition asks for each of its leaves
+def leaves(schema: type = TrainingConfig, prefix: str = "") -> Mapping[str, Leaf]:
     """Every leaf of the schema by its path; a component stands as one entry, at its node's path."""
     found: dict[str, Leaf] = {}
     types = get_type_hints(schema)
@@ -174,10 +178,11 @@ def leaves(schema: type = TrainingConfig, prefix: str = "") -> dict[str, Leaf]:
             found |= leaves(types[each.name], path + ".")
         else:
             found[path] = each.metadata.get("leaf") or each.metadata["component"]
-    return found
+    return MappingProxyType(found)
 
 
-def components(schema: type = TrainingConfig, prefix: str = "") -> dict[str, Leaf]:
+@cache
+def components(schema: type = TrainingConfig, prefix: str = "") -> Mapping[str, Leaf]:
     """The nodes that an option file fills, by path (`model.norm`, ..., and `hooks`, whose children are such nodes)."""
     found: dict[str, Leaf] = {}
     types = get_type_hints(schema)
@@ -187,4 +192,4 @@ def components(schema: type = TrainingConfig, prefix: str = "") -> dict[str, Lea
             found |= components(types[each.name], path + ".")
         elif "component" in each.metadata:
             found[path] = each.metadata["component"]
-    return found
+    return MappingProxyType(found)

@@ -25,20 +25,19 @@ def print_runs(root: Path, baseline: str = "*") -> None:
         console.print("no runs yet\ntrain one: python run.py" if baseline == "*" else f"no runs first trained for baseline `{baseline}`")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("baseline", "arm", "run"):
-        table.add_column(name, overflow="fold")
-    table.add_column("status")
-    table.add_column("bits/byte", justify="right")
-    table.add_column("time", justify="right")
+    for name in ("baseline", "arm", "seed", "run", "status", "bits/byte", "time"):
+        number = name in ("seed", "bits/byte", "time")
+        table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=name != "arm")
     damaged = []
     for folder in folders:
-        names = folder.path.relative_to(store(root)).parts
+        baseline, arm, run = folder.path.relative_to(store(root)).parts
+        seed, _, identity = run.removeprefix("seed=").partition("-")
         try:
             state, metric, spent = line_of(folder)
         except StoreError as error:
             state, metric, spent = "damaged", "", ""
             damaged.append(str(error).splitlines()[0])
-        table.add_row(*(Text(each) for each in (*names, state, metric, spent)))
+        table.add_row(*(Text(each) for each in (baseline, arm, seed, identity, state, metric, spent)))
     console.print(table)
     console.print(f"{len(folders)} run{'s' * (len(folders) != 1)}" + (f", {len(damaged)} damaged:" if damaged else ""))
     for each in damaged:
@@ -82,7 +81,8 @@ def print_run(folder: RunFolder) -> None:
         console.print(Text("result", style="bold"))
         console.print(values(result["metrics"]))
         console.print(Text("cost", style="bold"))
-        console.print(values(result["cost"] | result["parameters"]))
+        parameters = {f"parameters, {name}": count for name, count in result["parameters"].items()}
+        console.print(values(result["cost"] | parameters))
         if result["diverged"]:
             console.print(Text(f"diverged at step {result['diverged']['step']}: {result['diverged']['reason']}"))
     console.print(Text("files", style="bold"))

@@ -52,8 +52,6 @@ def train_apart(row: Row, job: Path, position: str, running: Running) -> int:
     try:
         if running.asked:  # while it was being started
             running.process.terminate()
-        if running.asked:  # while it was being started
-            running.process.terminate()
         status = running.process.wait()
     finally:
         running.process = None

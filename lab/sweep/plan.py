@@ -26,10 +26,11 @@ from lab.config.identity import of_role, role_of
 from lab.config.schema import leaves
 from lab.errors import ConfigError, OneChangeError, StoreError
 from lab.files import read_json, sha256_of, write_file, write_json
-from lab.runner import Identified, Identifier, Job, job_of
+from lab.request import Identified, Identifier, Job, job_of
 from lab.store.layout import RunFolder
 from lab.store.runs import find_identity, status_of
 
+TEXTS = ("note", "why", "study", "data.path")
 COLUMNS = ("number", "arm", "seed", "identity", "directory", "overrides")
 
 
@@ -158,6 +159,8 @@ def require_factor(key: str, composer: Composer) -> None:
             allowed = True  # unknown: composing it says so
     if not allowed:
         other = [group for group in UNCOUNTED_GROUPS if group != "baseline"]
+        if key in TEXTS:
+            raise ConfigError(f"{key} can't be listed: it makes no arm\nfor a comma in one text, quote it for Hydra too: \"{key}='a,b'\"")
         raise ConfigError(
             f"{key} can't be listed: it makes no arm\nlist factors (model/norm, {', '.join(other)}, trainer.optimizer.lr, ...) and seed"
         )

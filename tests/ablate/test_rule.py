@@ -27,7 +27,10 @@ EXTRA = {
     "trainer/detailed.yaml": "defaults:\n  - default\n  - _self_\nevaluation: {every: 10}\nlog_every: 1\n",
     "hooks/watch.yaml": "watch:\n  _target_: lab.hooks.watch.Watch\n  observes: true\n  every: 10\n",
     "hooks/clash.yaml": "grad_clip:\n  _target_: lab.hooks.grad_clip.GradClip\n  max_norm: 2.0\n",
-    "change/tuned.yaml": "# @package _global_\ndefaults:\n  - override /trainer/optimizer: sgd\nwhy: sgd wants its own rate\ntrainer:\n  optimizer:\n    lr: 0.5\n",
+    "change/tuned.yaml": (
+        "# @package _global_\ndefaults:\n  - override /trainer/optimizer: sgd\nwhy: sgd wants its own rate\n"
+        "trainer:\n  optimizer:\n    lr: 0.5\n"
+    ),
     "change/nothing.yaml": "# @package _global_\nwhy: moves only a nuisance\ntrainer:\n  log_every: 5\n",
     "change/long.yaml": "# @package _global_\nwhy: moves the budget\ntrainer:\n  tokens: 4096000\n",
 }
@@ -253,7 +256,7 @@ def test_a_derived_value_that_is_held_is_listed(composer: Composer) -> None:
 
 
 def test_the_refusal_of_a_moved_derived_value_says_how_to_hold_it(composer: Composer) -> None:
-    with pytest.raises(OneChangeError, match="add trainer.evaluation.block=256"):
+    with pytest.raises(OneChangeError, match=r"add trainer\.evaluation\.block=256"):
         require_one_change(of(composer, "model.context=512"))
 
 

@@ -172,12 +172,14 @@ def test_every_value_in_conf_says_what_it_is_for(path: Path) -> None:
 def values_without_a_comment(path: Path) -> Iterator[str]:
     """Lines that give a value, with no comment at their end or in the lines just above.
 
-    A list of defaults and `_target_` need none: the file's head speaks of them. Nor do the values of a named intervention,
-    whose `why:` speaks of all of them together, and Hydra's own settings, which shape no run.
+    A list of defaults and `_target_` need none: the file's head speaks of them. Nor do Hydra's own settings, which shape no
+    run, the values of a named intervention, whose `why:` speaks of all of them together, and those of a baseline, which
+    `lab pin` writes: the options that it overrides say what they are for.
     """
-    named_intervention = path.parent.name == "change"
-    if named_intervention and path.stem != "none":
+    if path.parent.name == "change" and path.stem != "none":
         assert yaml.safe_load(path.read_text())["why"].strip(), "a named intervention says why"
+    if path.parent.name in ("change", "baseline"):
+        return
     commented = False
     for line in path.read_text().splitlines():
         key, _, value = line.partition(":")
@@ -187,9 +189,8 @@ def values_without_a_comment(path: Path) -> Iterator[str]:
             commented = True
         elif not line.strip():
             commented = False
-        elif re.match(r"\s*[\w.]+$", key) and value.strip() and key.strip() != "_target_" and not named_intervention:
-            if "#" not in value and not commented:
-                yield line.strip()
+        elif re.match(r"\s*[\w.]+$", key) and value.strip() and key.strip() != "_target_" and "#" not in value and not commented:
+            yield line.strip()
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.relative_to(CHECKOUT).as_posix() for path in FILES])

@@ -145,7 +145,7 @@ def test_somebody_who_only_looks_makes_no_start_fail(tmp_path: Path) -> None:
 
 def test_looking_makes_no_file_and_changes_none(tmp_path: Path) -> None:
     assert not is_claimed(tmp_path / "run" / "claim")
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())
     (tmp_path / "claim").write_text("77\n")
     assert not is_claimed(tmp_path / "claim")
     assert (tmp_path / "claim").read_text() == "77\n"

@@ -14,7 +14,7 @@ from lab.files import read_rows, write_json
 from lab.store.claim import claimed
 from lab.store.layout import RunFolder, store
 from lab.store.runs import add_request, find_identity, find_run, next_number, status_of, verify
-from tests.store.tiny import FILES, asked, child, finished, hear, identity_of, started
+from tests.store.tiny import FILES, asked, child, end, finished, hear, identity_of, started, tell
 
 # -- status
 
@@ -254,8 +254,12 @@ def test_processes_that_ask_at_once_get_every_number_once(tmp_path: Path) -> Non
     askers = [child(COUNTER, tmp_path) for _ in range(8)]
     for each in askers:
         assert hear(each) == "ready"
-    numbers = [[int(word) for word in each.communicate("go\n")[0].split()] for each in askers]
-    assert sorted(sum(numbers, [])) == list(range(1, 49))
+    for each in askers:
+        tell(each, "go")
+    numbers = [[int(word) for word in hear(each).split()] for each in askers]
+    for each in askers:
+        end(each)
+    assert sorted(number for mine in numbers for number in mine) == list(range(1, 49))
     assert all(mine == sorted(mine) for mine in numbers), "a later request has a higher number"
 
 

@@ -12,7 +12,14 @@ from lab.store.layout import RunFolder, run_folder
 
 COST = {"seconds": 61.0, "tokens_per_second": 1000.0}
 METRICS = {"validation_bits_per_byte": 2.125, "validation_nats_per_token": 1.5}
-FILES = ("config.yaml", "overrides.yaml", "metrics.jsonl", "samples.txt", "checkpoint/step-00000020.json", "checkpoint/step-00000020.safetensors")
+FILES = (
+    "config.yaml",
+    "overrides.yaml",
+    "metrics.jsonl",
+    "samples.txt",
+    "checkpoint/step-00000020.json",
+    "checkpoint/step-00000020.safetensors",
+)
 
 
 def identity_of(label: str, seed: int) -> str:

@@ -1,0 +1,156 @@
+"""A request that the rule allows, frozen as a job; and a job with its data prepared and its identity known. Trains nothing.
+
+Nothing here imports torch: what a run is can be told, and found, without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.ablate.codemap import code_map
+from lab.ablate.refusal import require_one_change
+from lab.ablate.rule import Verdict
+from lab.config.identity import arm_id, cohort_id, of_role, run_identity
+from lab.data.prepare import PreparedData, prepare, require_length
+from lab.errors import ConfigError
+from lab.store.layout import RunFolder, cache, run_folder
+from lab.store.machine import bits_of_machine, cohort_parts
+from lab.store.manifest import SCHEMA
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that makes one run, frozen: no later edit of conf/ reaches it. Plain data, so that it can be a file."""
+
+    root: str
+    baseline: str
+    lock: str
+    label: str
+    changes: list[dict[str, Any]]
+    exploring: bool
+    study: str
+    command: str
+    overrides: list[str]
+    config: dict[str, Any]  # resolved
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """Who asked, for what and why: a line of requests.jsonl."""
+        kept = ("baseline", "lock", "label", "changes", "study", "exploring", "command")
+        return {name: getattr(self, name) for name in kept} | {"note": self.config["note"], "why": self.config["why"]}
+
+
+@dataclass(frozen=True)
+class Identified:
+    """A job with its data prepared and its identity known."""
+
+    job: Job
+    data: PreparedData
+    manifest: dict[str, Any]
+    folder: RunFolder  # where it would be trained first
+
+    @property
+    def identity(self) -> str:
+        identity: str = self.manifest["identity"]
+        return identity
+
+
+def job_of(verdict: Verdict, root: Path, command: str, study: str | None = None, seed: int | None = None) -> Job:
+    """Freeze a request that the rule allows. Raises OneChangeError for one that it doesn't."""
+    require_one_change(verdict)
+    config, overrides = dict(verdict.composition.resolved), list(verdict.composition.overrides)
+    if seed is not None:
+        config["seed"] = seed
+        overrides.append(f"seed={seed}")
+    return Job(
+        root=str(root),
+        baseline=verdict.pin.name,
+        lock=verdict.pin.sha256,
+        label=verdict.label,
+        changes=[change.record() for change in verdict.changes],
+        exploring=verdict.exploring,
+        study=study or config["study"],
+        command=command,
+        overrides=overrides,
+        config=config,
+    )
+
+
+class Identifier:
+    """Identifies jobs. Texts that several jobs share are read and prepared once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._prepared: dict[str, PreparedData] = {}
+        self._bits = bits_of_machine()
+
+    def identify(self, job: Job) -> Identified:
+        """Prepare the data, map the code, hash what makes the run. Raises DataError, ConfigError, MachineError."""
+        config = job.config
+        data = self.data(config)
+        factors, protocol = of_role("factor", config), of_role("protocol", config)
+        code = code_map(config)
+        bits = self._bits | {"leaves": of_role("bits", config)}
+        arm = arm_id(factors, protocol, code, data.token_digest)
+        identity = run_identity(arm, job.seed, bits)
+        cohort = cohort_parts(config["device"]["kind"], data.text, protocol)
+        per_step = config["trainer"]["batch_size"] * config["model"]["context"]
+        manifest = {
+            "schema": SCHEMA,
+            "identity": identity,
+            "arm_id": arm,
+            "cohort": cohort_id(cohort),
+            "seed": job.seed,
+            "baseline": job.baseline,
+            "label": job.label,
+            "factors": factors,
+            "protocol": protocol,
+            "code": code,
+            "tokens": data.token_digest,
+            "bits": bits,
+            "cohort_parts": cohort,
+            "split": asdict(data.split),
+            "steps": config["trainer"]["tokens"] // per_step,
+            "tokens_per_step": per_step,
+            "command": job.command,
+        }
+        return Identified(job, data, manifest, run_folder(self.root, job.baseline, job.label, arm, job.seed, identity))
+
+    def data(self, config: Mapping[str, Any]) -> PreparedData:
+        trainer, data = config["trainer"], config["data"]
+        key = repr((data, trainer["evaluation"]))
+        if key not in self._prepared:
+            self._prepared[key] = prepare(
+                documents(data),
+                data["validation_fraction"],
+                data["test_fraction"],
+                trainer["evaluation"]["bytes"],
+                trainer["evaluation"]["curve_bytes"],
+                part(data["tokenizer"]),
+                cache(self.root),
+            )
+        require_length(self._prepared[key], config["model"]["context"], trainer["evaluation"]["block"])
+        return self._prepared[key]
+
+
+def documents(data: Mapping[str, Any]) -> Any:
+    """The corpus's documents, read now."""
+    return part(data["corpus"], path=Path(data["path"]) if data["path"] else None)
+
+
+def part(node: Mapping[str, Any], **more: Any) -> Any:
+    """Call what a checked component node names, with its keys."""
+    module, _, name = node["_target_"].rpartition(".")
+    try:
+        target = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{node['_target_']} can't be loaded: {error}\ncheck `_target_` in its option file") from None
+    return target(**{key: value for key, value in node.items() if key != "_target_"}, **more)

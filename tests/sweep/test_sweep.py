@@ -1,0 +1,202 @@
+"""Sweeps as a user starts them: real processes, to the report; and what happens when runs fail, or Ctrl-C is pressed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from lab.ablate.baseline import pin
+from lab.ablate.rule import judge
+from lab.files import read_json, read_rows
+from lab.request import job_of
+from lab.runner import run
+from lab.store.console import Console
+from lab.store.layout import RunFolder, run_folders
+from lab.store.runs import status_of
+from lab.sweep.launcher import Running, train_apart
+from lab.sweep.plan import freeze, make_plan
+from tests.conftest import Project
+
+SWEEP = ("run.py", "--multirun", "baseline=tiny", "hooks=none,grad_clip", "seed=range(2)")
+
+
+def states(project: Project) -> dict[str, str]:
+    """Status by arm and seed."""
+    found = {}
+    for folder in run_folders(project.root):
+        manifest = read_json(folder.manifest)
+        found[f"{manifest['label']} {manifest['seed']}"] = status_of(folder)
+    return found
+
+
+def written(project: Project) -> dict[str, int]:
+    """When each result and checkpoint was last written."""
+    paths = [path for path in project.root.glob("runs/*/*/*/**/*") if path.name == "result.json" or path.suffix == ".safetensors"]
+    return {path.relative_to(project.root).as_posix(): path.stat().st_mtime_ns for path in paths}
+
+
+@pytest.fixture(scope="module")
+def swept(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, subprocess.CompletedProcess[str]]:
+    """A project after one sweep of two arms and two seeds, and what the sweep said; standard error has the parent's imports."""
+    project = Project(tmp_path_factory.mktemp("swept") / "tiny")
+    shutil.copytree(tiny_template, project.root)
+    return project, project.python("-X", "importtime", *SWEEP, status=None)
+
+
+def test_a_sweep_trains_every_arm_at_every_seed_and_ends_in_the_verdicts(swept: tuple[Project, subprocess.CompletedProcess[str]]) -> None:
+    project, done = swept
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert states(project) == {f"{arm} {seed}": "finished" for arm in ("baseline", "hooks=grad_clip") for seed in (0, 1)}
+    lines = done.stdout.splitlines()
+    assert lines[0] == "one factor at a time: baseline and 1 arm x 2 seeds = 4 runs"
+    found = re.fullmatch(r"study `(sweep-\w{8})`, plan in (multirun/\S+)/plan.csv", lines[1])
+    assert found is not None, lines[1]
+    assert [line.partition(":")[0] for line in lines[2:6]] == [
+        "[1/4] baseline `tiny`, seed 0",
+        "[2/4] hooks=grad_clip, seed 0",
+        "[3/4] baseline `tiny`, seed 1",
+        "[4/4] hooks=grad_clip, seed 1",
+    ]
+    assert re.search(r"^ *hooks=grad_clip +2 .*(better|worse|no difference|cannot tell)", done.stdout, re.MULTILINE)
+    names = {path.name for path in (project.root / found[2]).iterdir()}
+    assert names == {"plan.csv", "plan.json", "report.md", "jobs"}
+    report = (project.root / found[2] / "report.md").read_text()
+    assert report == project.python("-m", "lab", "report", "--baseline", "tiny", "--format", "md").stdout
+    for folder in run_folders(project.root):
+        (request,) = read_rows(folder.requests)[0]
+        assert (request["study"], request["command"]) == (found[1], "python " + " ".join(SWEEP).replace("seed=range(2)", "'seed=range(2)'"))
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "lab.sweep.sweeper" in imported and "torch" not in imported
+
+
+def test_the_same_sweep_again_finds_every_run_and_trains_nothing(swept: tuple[Project, subprocess.CompletedProcess[str]]) -> None:
+    project, first = swept
+    before, folders = written(project), sorted((project.root / "multirun").iterdir())
+    again = project.python(*SWEEP)
+    assert again.stdout.count("found, not trained again") == 4
+    assert written(project) == before and sorted((project.root / "multirun").iterdir()) == folders
+    assert again.stdout.splitlines()[-4:] == first.stdout.splitlines()[-4:]
+    assert {len(read_rows(folder.requests)[0]) for folder in run_folders(project.root)} == {2}
+
+    planned = project.python("-m", "lab", "plan", *SWEEP[2:4], "seed=range(3)").stdout
+    assert re.search(r"^baseline +finished +finished +missing *$", planned, re.MULTILINE)
+    assert re.search(r"^2 of 6 runs to train: about \d+ s on this machine$", planned, re.MULTILINE)
+    assert "nothing to train; next: python -m lab report --baseline tiny" in project.python("-m", "lab", "plan", *SWEEP[2:]).stdout
+
+
+MODULE = """
+import os, signal
+
+class Raises:
+    observes = False
+    def gradients(self, state):
+        raise ValueError("no gradient today")
+
+class Dies:
+    observes = False
+    def gradients(self, state):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_that_dies_or_raises_stops_no_other_and_is_named_at_the_end(tiny: Project) -> None:
+    (tiny.root / "mine.py").write_text(MODULE)
+    for name in ("raises", "dies"):
+        (tiny.root / "conf" / "hooks" / f"{name}.yaml").write_text(f"{name}:\n  _target_: mine.{name.title()}\n")
+    config = tiny.root / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("trusted_modules: []", "trusted_modules: [mine]"))
+    run(job_of(judge(tiny.composer(), ("baseline=tiny",)), tiny.root, ""), Console())
+
+    done = tiny.python("run.py", "-m", "baseline=tiny", "hooks=dies,raises,grad_clip", "seed=0", status=1)
+    assert states(tiny) == {
+        "baseline 0": "finished",
+        "hooks=dies 0": "stopped",
+        "hooks=raises 0": "failed",
+        "hooks=grad_clip 0": "finished",
+    }
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "[2/4] hooks=dies seed 0 was killed by signal 9" in done.stderr
+    assert "[3/4] this run failed: ValueError: no gradient today" in done.stderr
+    assert "[4/4] hooks=grad_clip, seed 0: 7." in done.stdout and "Baseline tiny" in done.stdout
+    summary = done.stderr[done.stderr.index("2 of 4 runs failed:") :]
+    assert re.search(r"hooks=dies seed 0: runs/tiny/hooks=dies-\w{6}/seed=0-\w{12}\n", summary)
+    assert re.search(r"hooks=raises seed 0: runs/tiny/hooks=raises-\w{6}/", summary) and "grad_clip" not in summary
+    assert "type the same again to train what is missing" in summary
+
+
+def test_a_damaged_run_is_named_and_hides_no_other(tiny: Project) -> None:
+    typed = ("baseline=tiny", "hooks=none,grad_clip", "seed=0")
+    for hooks in ("none", "grad_clip"):
+        run(job_of(judge(tiny.composer(), ("baseline=tiny", f"hooks={hooks}")), tiny.root, ""), Console())
+    damaged, whole = run_folders(tiny.root)
+    damaged.result.write_text("{")
+    assert re.search(r"^baseline +damaged *$", tiny.python("-m", "lab", "plan", *typed).stdout, re.MULTILINE)
+    done = tiny.python("run.py", "-m", *typed, status=1)
+    assert re.search(r"^\[1/2\] .* is damaged: ", done.stderr, re.MULTILINE) and "1 of 2 runs failed" in done.stderr
+    assert "[2/2] hooks=grad_clip, seed 0: found" in done.stdout and len(read_rows(whole.requests)[0]) == 2
+
+
+LONG = ("baseline=tiny", "trainer.checkpoint.every=20", "trainer.evaluation.every=100")
+
+
+def wait_for_a_checkpoint(folder: RunFolder, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 60
+    while not list(folder.checkpoint.glob("step-*.json")):
+        assert process.poll() is None and time.monotonic() < end, process.communicate()[0]
+        time.sleep(0.005)
+
+
+def test_ctrl_c_saves_the_run_that_trains_and_the_same_command_finishes_the_sweep(tiny: Project) -> None:
+    pin(tiny.composer(), "long", (*LONG, "trainer.tokens=19200"))
+    command = ("run.py", "-m", "baseline=long", "hooks=none,grad_clip", "seed=0")
+    plan = make_plan(tiny.composer(), command[2:], "")
+    first, second = (row.folder for row in plan.rows)
+    with tiny.start(*command) as process:
+        wait_for_a_checkpoint(first, process)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[0]
+    assert time.monotonic() - sent < 10
+    assert process.returncode == 130 and "Traceback" not in said
+    assert re.search(r"^\[1/2\] stopped at step \d+ of 300, and saved", said, re.MULTILINE), said
+    assert "the sweep was stopped\ntype the same again to go on" in said
+    assert status_of(first) == "stopped" and not second.path.exists()
+
+    run(plan.rows[1].job, Console())
+    done = tiny.python(*command)
+    assert re.search(r"goes on from step \d+", first.log.read_text())
+    assert "[2/2] hooks=grad_clip, seed 0: found" in done.stdout
+    assert (status_of(first), status_of(second)) == ("finished", "finished")
+
+
+def test_a_run_leaves_when_the_sweep_that_started_it_is_gone(tiny: Project) -> None:
+    pin(tiny.composer(), "long", (*LONG, "trainer.tokens=1920000"))
+    plan = make_plan(tiny.composer(), ["baseline=long", "seed=0"], "")
+    (row,) = plan.rows
+    with tiny.start("run.py", "-m", "baseline=long", "seed=0") as process:
+        wait_for_a_checkpoint(row.folder, process)
+        child = int(row.folder.claim.read_text())
+        process.kill()
+        process.wait()
+    end = time.monotonic() + 30
+    while status_of(row.folder) == "running":
+        assert time.monotonic() < end, os.kill(child, signal.SIGKILL)
+        time.sleep(0.05)
+    assert status_of(row.folder) == "stopped" and "stopped at step" in row.folder.log.read_text()
+
+
+def test_a_text_that_moves_after_the_plan_was_frozen_is_not_trained_on(tiny: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    plan = make_plan(tiny.composer(), ["baseline=tiny", "seed=0"], "")
+    text = tiny.root / "text.txt"
+    text.write_text(text.read_text().replace("the", "tho", 1))
+    folder = freeze(plan, tiny.root)
+    assert train_apart(plan.rows[0], folder / "jobs" / "1.json", "[1/1]", Running()) == 1
+    assert "[1/1] lab/ or the text was edited since the sweep was planned" in capfd.readouterr().err
+    assert not run_folders(tiny.root)
