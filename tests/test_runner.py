@@ -16,6 +16,7 @@ import yaml
 from lab.ablate.baseline import pin
 from lab.ablate.refusal import require_one_change
 from lab.ablate.rule import judge
+from lab.cli import main
 from lab.errors import MachineError, OneChangeError, StoreError
 from lab.files import read_json, read_rows, sha256_file
 from lab.request import Identifier, job_of
@@ -201,7 +202,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "metrics.jsonl": flip,
     "samples.txt": flip,
     "config.yaml": flip,
@@ -264,14 +265,14 @@ def test_a_diverged_run_is_an_outcome_and_is_found_again(tiny: Project, capsys: 
     assert status_of(folder) == "diverged"
     done = tiny.python("run.py", *typed, status=0)
     assert "found, not trained again: diverged at step" in done.stdout and contents(folder) == before
-    assert "diverged" in tiny.python("-m", "lab", "show", "lr=1e9").stdout
+    assert main(["--root", str(tiny.root), "show", "lr=1e9"]) == 0 and "diverged at step" in capsys.readouterr().out
 
 
 # -- failing
 
 
 def test_code_that_raises_leaves_the_traceback_in_the_run_and_one_line_on_the_console(
-    tiny: Project, monkeypatch: pytest.MonkeyPatch
+    tiny: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add_hook(tiny, "mended_hook", "raise ValueError('no gradient today')")
     typed = ("baseline=tiny", "hooks=mine")
@@ -283,8 +284,8 @@ def test_code_that_raises_leaves_the_traceback_in_the_run_and_one_line_on_the_co
     assert failure["error"] == "ValueError: no gradient today"
     assert "mended_hook.py" in failure["traceback"] and "mended_hook.py" in folder.log.read_text()
     assert status_of(folder) == "failed" and not folder.result.exists()
-    shown = tiny.python("-m", "lab", "show", "hooks=mine").stdout
-    assert "failed" in shown and "no gradient today" in shown
+    assert main(["--root", str(tiny.root), "show", "hooks=mine"]) == 0
+    assert re.search(r"(?s)status +failed.*failed: ValueError: no gradient today", capsys.readouterr().out)
 
     add_hook(tiny, "mended_hook", "state.scale_gradients(0.5)")
     monkeypatch.syspath_prepend(str(tiny.root))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -13,7 +15,7 @@ from lab.config import words
 from lab.config.compose import UNCOUNTED_GROUPS, Composer, Composition
 from lab.config.diff import Move, flatten, moved, say
 from lab.errors import PinError
-from lab.files import read_json, write_file, write_json
+from lab.files import parse_object, write_file, write_json
 
 
 def pin(composer: Composer, name: str, overrides: Sequence[str], again: bool = False) -> tuple[Pin, list[Move]]:
@@ -27,27 +29,43 @@ def pin(composer: Composer, name: str, overrides: Sequence[str], again: bool = F
         raise PinError(
             f"baseline `{name}` is pinned already\nchoose another name, or pin it anew: python -m lab pin {name} --again [overrides]"
         )
-    old = read_json(lock)["composition"] if lock.exists() else None
-    if option.exists() and not words.typed_keys(overrides) & {"baseline"}:
-        overrides = (f"baseline={name}", *overrides)
-    composition = composer.compose(tuple(overrides))
-    if lock.exists():
-        kept = next(path for i in range(1, 10_000) if not (path := lock.with_name(f"{name}.lock.{i}.old.json")).exists())
-        write_file(kept, lock.read_bytes())
-    if not option.exists() or len(overrides) > 1:
+    before = Before(lock)
+    typed = tuple(overrides)
+    if option.exists() and "baseline" not in words.typed_keys(typed):
+        typed = (f"baseline={name}", *typed)
+    composition = composer.compose(typed)
+    if not option.exists() or overrides:
         write_file(option, option_text(composer, name, composition))
     fresh = Composer(composer.root).compose((f"baseline={name}",))
-    content = {
-        "schema": SCHEMA,
-        "name": name,
+    parts: dict[str, Any] = {
         "file_digest": option_digest(option),
         "choices": {group: choice for group, choice in sorted(fresh.choices.items()) if group not in ("baseline", "change")},
-        "overrides": [each for each in overrides if not each.startswith(("data.path=", f"baseline={name}"))],
+        "overrides": [each for each in overrides if not each.startswith("data.path=")] if overrides else before.overrides,
         "composition": fresh.unresolved | {"data": fresh.unresolved["data"] | {"path": ""}},
     }
-    keys = ("file_digest", "choices", "overrides", "composition")
-    write_json(lock, content | {"sha256": lock_hash(name, *(content[key] for key in keys))})  # type: ignore[arg-type]
-    return load_pin(composer.root, name), moved(flatten(old), flatten(content["composition"])) if old else []  # type: ignore[arg-type]
+    made = lock_hash(name, **parts)
+    if made != before.sha256:
+        before.keep()
+        write_json(lock, {"schema": SCHEMA, "name": name} | parts | {"sha256": made})
+    return load_pin(composer.root, name), moved(flatten(before.composition or parts["composition"]), flatten(parts["composition"]))
+
+
+class Before:
+    """The lock that a pin replaces: what it held, as far as it can be read, and its bytes, to be kept beside the new one."""
+
+    def __init__(self, lock: Path) -> None:
+        self.lock = lock
+        self.content = lock.read_bytes() if lock.exists() else None
+        whole = parse_object(self.content or b"") or {}
+        self.sha256: str | None = whole.get("sha256")
+        self.overrides: list[str] = whole.get("overrides", [])
+        self.composition: dict[str, Any] = whole.get("composition", {})
+
+    def keep(self) -> None:
+        """Write the old lock to the first free NAME.lock.N.old.json."""
+        if self.content is not None:
+            stem = self.lock.name.removesuffix(".json")
+            write_file(next(path for i in count(1) if not (path := self.lock.with_name(f"{stem}.{i}.old.json")).exists()), self.content)
 
 
 def option_text(composer: Composer, name: str, composition: Composition) -> str:

@@ -143,3 +143,18 @@ def test_a_lock_that_lacks_a_newer_field_is_filled_with_its_default(project: Pro
     write_json(path, content | {"sha256": lock_hash("default", **parts)})
     assert judge(project.composer(), ()).label == "baseline"
     assert len(judge(project.composer(), ("model.dropout=0.1",)).changes) == 1
+
+
+def test_pinning_again_what_is_the_same_changes_no_file(project: Project) -> None:
+    pin(project.composer(), "mine", ("model.n_layers=3",))
+    before = {path.name: path.read_bytes() for path in (project.root / "conf/baseline").iterdir()}
+    _, moves = pin(project.composer(), "mine", (), again=True)
+    assert moves == []
+    assert {path.name: path.read_bytes() for path in (project.root / "conf/baseline").iterdir()} == before
+
+
+def test_an_edited_lock_can_be_pinned_again(project: Project) -> None:
+    lock_path(project.root, "default").write_text("{")
+    pin(project.composer(), "default", (), again=True)
+    assert load_pin(project.root, "default").judgement["looks"] == [5, 8, 12, 20]
+    assert (project.root / "conf/baseline/default.lock.1.old.json").read_text() == "{"

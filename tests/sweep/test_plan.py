@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -55,16 +56,12 @@ ARMS = {
     # words: arms beside the baseline, seeds
     "hooks=grad_clip,z_loss": (["hooks=grad_clip", "hooks=z_loss"], [0, 1]),
     "model/norm=rmsnorm,layernorm": (["model/norm=rmsnorm"], [0, 1]),
-    "hooks=grad_clip,grad_clip": (["hooks=grad_clip"], [0, 1]),
     "trainer.optimizer.lr=1e-3,0.001,3e-3,0.003": (["trainer.optimizer.lr=0.003"], [0, 1]),
     "model.n_layers=range(1,4)": (["model.n_layers=2", "model.n_layers=3"], [0, 1]),
     "model/norm=glob(*)": (["model/norm=rmsnorm"], [0, 1]),
-    "hooks=choice(none,grad_clip)": (["hooks=grad_clip"], [0, 1]),
-    "hooks=none,[grad_clip]": (["hooks=grad_clip"], [0, 1]),
+    "hooks=choice(none,grad_clip,[grad_clip])": (["hooks=grad_clip"], [0, 1]),
     "change=none,wide": (["change=wide"], [0, 1]),
-    "model/mlp=gelu,swiglu model/norm=layernorm,rmsnorm": (["model/mlp=swiglu", "model/norm=rmsnorm"], [0, 1]),
     "": ([], [0, 1]),
-    "seed=5": ([], [5]),
     "seed=3,1,3": ([], [3, 1]),
     "seed=range(2,8,3)": ([], [2, 5]),
     "hooks=grad_clip,none seed=7 note=hello trainer.log_every=1": (["hooks=grad_clip"], [7]),
@@ -101,17 +98,14 @@ REFUSED = {
     "change=wide seed=0,1": "make it an arm: change=none,wide\n",
     "hooks=none,[grad_clip,z_loss]": "makes 2 changes .*\n.*hooks.grad_clip.*\n.*hooks.z_loss",
     "explore=true hooks=none,[grad_clip,z_loss]": "explores, and a sweep is for verdicts",
-    "explore=true hooks=[grad_clip,z_loss] seed=0,1": "explores, and a sweep is for verdicts",
     "explore=true trainer.tokens=2560 hooks=none,grad_clip": "explores, and a sweep is for verdicts",
     "trainer.tokens=2560 hooks=none,grad_clip": "not comparable",
     "trainer.tokens=1280,2560": "trainer.tokens can't be listed: it makes no arm",
     "trainer.log_every=1,2": "trainer.log_every can't be listed",
     "note=a,b": "note can't be listed: it makes no arm\nfor a comma in one text, quote it for Hydra too: \"note='a,b'\"",
     "device.threads=1,2": "device.threads can't be listed",
-    "judgement.alpha=0.05,0.1": "judgement.alpha can't be listed",
     "explore=true,false": "explore can't be listed",
     "trainer=default,fast": "trainer can't be listed",
-    "data=text,stdlib": "data can't be listed",
     "model.dropout=interval(0,1)": r"an interval lists no values\nname them: model.dropout=a,b,c",
     "seed=interval(0,3)": "an interval lists no values",
     "seed=-1": "a seed is a whole number from 0 to 2147483647",
@@ -179,7 +173,7 @@ def test_the_plan_is_frozen_once_a_row_for_each_run(tiny: Project) -> None:
     assert [row["identity"] for row in table] == [row.identified.identity for row in made.rows]
     assert table[1]["directory"].startswith("runs/tiny/hooks=grad_clip-") and table[1]["overrides"].endswith("hooks=grad_clip seed=0")
     kept = read_json(folder / "plan.json")
-    assert [row["job"] for row in kept["rows"]] == [asdict(row.job) for row in made.rows]
+    assert [row["job"] for row in kept["rows"]] == [json.loads(json.dumps(asdict(row.job))) for row in made.rows]
     assert (kept["study"], kept["baseline"], kept["sentence"]) == (made.study, "tiny", made.sentence())
 
     written = (folder / "plan.json").stat().st_mtime_ns

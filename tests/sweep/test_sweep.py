@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -16,12 +17,15 @@ from lab.ablate.baseline import pin
 from lab.ablate.rule import judge
 from lab.files import read_json, read_rows
 from lab.request import job_of
+from lab.results.report import build, to_markdown
 from lab.runner import run
 from lab.store.console import Console
 from lab.store.layout import RunFolder, run_folders
 from lab.store.runs import status_of
 from lab.sweep.launcher import Running, train_apart
 from lab.sweep.plan import freeze, make_plan
+from lab.sweep.show import print_plan
+from lab.sweep.sweeper import SweepFailed, sweep
 from tests.conftest import Project
 
 SWEEP = ("run.py", "--multirun", "baseline=tiny", "hooks=none,grad_clip", "seed=range(2)")
@@ -68,7 +72,7 @@ def test_a_sweep_trains_every_arm_at_every_seed_and_ends_in_the_verdicts(swept: 
     names = {path.name for path in (project.root / found[2]).iterdir()}
     assert names == {"plan.csv", "plan.json", "report.md", "jobs"}
     report = (project.root / found[2] / "report.md").read_text()
-    assert report == project.python("-m", "lab", "report", "--baseline", "tiny", "--format", "md").stdout
+    assert report == to_markdown(build(project.root, "tiny"))
     for folder in run_folders(project.root):
         (request,) = read_rows(folder.requests)[0]
         assert (request["study"], request["command"]) == (found[1], "python " + " ".join(SWEEP).replace("seed=range(2)", "'seed=range(2)'"))
@@ -76,7 +80,9 @@ def test_a_sweep_trains_every_arm_at_every_seed_and_ends_in_the_verdicts(swept: 
     assert "lab.sweep.sweeper" in imported and "torch" not in imported
 
 
-def test_the_same_sweep_again_finds_every_run_and_trains_nothing(swept: tuple[Project, subprocess.CompletedProcess[str]]) -> None:
+def test_the_same_sweep_again_finds_every_run_and_trains_nothing(
+    swept: tuple[Project, subprocess.CompletedProcess[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
     project, first = swept
     before, folders = written(project), sorted((project.root / "multirun").iterdir())
     again = project.python(*SWEEP)
@@ -85,10 +91,13 @@ def test_the_same_sweep_again_finds_every_run_and_trains_nothing(swept: tuple[Pr
     assert again.stdout.splitlines()[-4:] == first.stdout.splitlines()[-4:]
     assert {len(read_rows(folder.requests)[0]) for folder in run_folders(project.root)} == {2}
 
-    planned = project.python("-m", "lab", "plan", *SWEEP[2:4], "seed=range(3)").stdout
+    capsys.readouterr()
+    print_plan(make_plan(project.composer(), [*SWEEP[2:4], "seed=range(3)"], ""))
+    planned = capsys.readouterr().out
     assert re.search(r"^baseline +finished +finished +missing *$", planned, re.MULTILINE)
     assert re.search(r"^2 of 6 runs to train: about \d+ s on this machine$", planned, re.MULTILINE)
-    assert "nothing to train; next: python -m lab report --baseline tiny" in project.python("-m", "lab", "plan", *SWEEP[2:]).stdout
+    print_plan(make_plan(project.composer(), SWEEP[2:], ""))
+    assert "nothing to train; next: python -m lab report --baseline tiny" in capsys.readouterr().out
 
 
 MODULE = """
@@ -131,16 +140,20 @@ def test_a_run_that_dies_or_raises_stops_no_other_and_is_named_at_the_end(tiny: 
     assert "type the same again to train what is missing" in summary
 
 
-def test_a_damaged_run_is_named_and_hides_no_other(tiny: Project) -> None:
+def test_a_damaged_run_is_named_and_hides_no_other(tiny: Project, capsys: pytest.CaptureFixture[str]) -> None:
     typed = ("baseline=tiny", "hooks=none,grad_clip", "seed=0")
     for hooks in ("none", "grad_clip"):
         run(job_of(judge(tiny.composer(), ("baseline=tiny", f"hooks={hooks}")), tiny.root, ""), Console())
     damaged, whole = run_folders(tiny.root)
     damaged.result.write_text("{")
-    assert re.search(r"^baseline +damaged *$", tiny.python("-m", "lab", "plan", *typed).stdout, re.MULTILINE)
-    done = tiny.python("run.py", "-m", *typed, status=1)
-    assert re.search(r"^\[1/2\] .* is damaged: ", done.stderr, re.MULTILINE) and "1 of 2 runs failed" in done.stderr
-    assert "[2/2] hooks=grad_clip, seed 0: found" in done.stdout and len(read_rows(whole.requests)[0]) == 2
+    plan = make_plan(tiny.composer(), typed, "")
+    print_plan(plan)
+    assert re.search(r"^baseline +damaged *$", capsys.readouterr().out, re.MULTILINE)
+    with pytest.raises(SweepFailed, match=r"1 of 2 runs failed:\n  baseline seed 0: runs/tiny/baseline-"):
+        sweep(list(typed), tiny.root)
+    said = capsys.readouterr()
+    assert re.search(r"^\[1/2\] .* is damaged: ", said.err, re.MULTILINE)
+    assert "[2/2] hooks=grad_clip, seed 0: found" in said.out and len(read_rows(whole.requests)[0]) == 2
 
 
 LONG = ("baseline=tiny", "trainer.checkpoint.every=20", "trainer.evaluation.every=100")
@@ -186,9 +199,10 @@ def test_a_run_leaves_when_the_sweep_that_started_it_is_gone(tiny: Project) -> N
         process.kill()
         process.wait()
     end = time.monotonic() + 30
-    while status_of(row.folder) == "running":
-        assert time.monotonic() < end, os.kill(child, signal.SIGKILL)
+    while status_of(row.folder) == "running" and time.monotonic() < end:
         time.sleep(0.05)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
     assert status_of(row.folder) == "stopped" and "stopped at step" in row.folder.log.read_text()
 
 
