@@ -22,6 +22,7 @@ from lab.ablate.rule import Verdict, judge
 from lab.config import words
 from lab.config.compose import Composer
 from lab.config.diff import node, say
+from lab.config.options import OptionFiles
 from lab.errors import ConfigError, LabError
 
 ROOT = Path(__file__).resolve().parent
@@ -95,6 +96,7 @@ def settle(arguments: Namespace) -> Verdict | None:
     if arguments.multirun and arguments.cfg:
         raise ConfigError("--cfg shows one composition, --multirun makes many\nleave one of them out; `python -m lab plan` shows a sweep")
     if arguments.multirun:
+        words.check_single(arguments.overrides, OptionFiles(ROOT / "conf"))  # Hydra composes these before it asks our sweeper
         return None
     composer, typed = Composer(ROOT), tuple(arguments.overrides)
     composition = composer.compose(typed)

@@ -15,6 +15,7 @@ from lab.data.batches import Batches
 from lab.data.prepare import PreparedData
 from lab.data.tokenfile import TokenFile
 from lab.data.tokenizers import Tokenizer
+from lab.errors import ConfigError
 from lab.model.block import Components
 from lab.model.dropout import DropoutKeys, KeyedDropout
 from lab.model.gpt import GPT
@@ -92,4 +93,14 @@ def factory(node: Mapping[str, Any], trusted: Sequence[str]) -> Callable[..., An
     module, _, name = node["_target_"].rpartition(".")
     assert any(f"{module}.".startswith(f"{each}.") for each in ("lab", *trusted)), f"{module} isn't trusted"
     target = getattr(importlib.import_module(module), name)
-    return partial(target, **{key: value for key, value in node.items() if key not in NOT_ARGUMENTS})
+    values = {key: value for key, value in node.items() if key not in NOT_ARGUMENTS}
+
+    def make(*arguments: Any, **more: Any) -> Any:
+        try:
+            return target(*arguments, **values, **more)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{node['_target_']} refuses its values ({values}): {error}\nits option file in conf/ says what is allowed"
+            ) from error
+
+    return make

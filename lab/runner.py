@@ -15,13 +15,14 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from lab.ablate.codemap import code_map
+from lab.config.diff import flatten, moved, say
 from lab.errors import Interrupted, LabError, MachineError, StoreError
 from lab.files import read_json, sha256_file, write_file, write_json
 from lab.request import Identified, Identifier, Job
@@ -83,6 +84,8 @@ def import_everything(identified: Identified) -> None:
 
 def train(identified: Identified, folder: RunFolder, console: Console) -> dict[str, Any]:
     """Train in a claimed directory, from its checkpoint where it has one, and publish the result last."""
+    if folder.manifest.exists():
+        identified = as_begun(identified, folder, console)
     job = identified.job
     if not folder.manifest.exists():
         write_file(folder.config, OmegaConf.to_yaml(OmegaConf.create(job.config)))
@@ -105,6 +108,16 @@ def train(identified: Identified, folder: RunFolder, console: Console) -> dict[s
     write_json(folder.result, result)
     console.end(result)
     return result
+
+
+def as_begun(identified: Identified, folder: RunFolder, console: Console) -> Identified:
+    """A run goes on with the cadence that it was begun with: its rows would else mix two. What it is, is the same by its identity."""
+    begun = OmegaConf.to_container(OmegaConf.load(folder.config))
+    assert isinstance(begun, dict)
+    config = identified.job.config
+    for move in moved(flatten(config["trainer"]), flatten(begun["trainer"])):
+        console.say(f"this run was begun with trainer.{move.path}={say(move.new)} and goes on with it, not with {say(move.old)}")
+    return replace(identified, job=replace(identified.job, config=config | {"trainer": begun["trainer"]}))
 
 
 def train_under_signals(identified: Identified, folder: RunFolder, console: Console) -> dict[str, Any]:

@@ -53,6 +53,13 @@ def check_typed(overrides: Sequence[str], files: OptionFiles) -> None:
             raise ConfigError(f"{text} lists several values: that needs --multirun\npython run.py --multirun '{text}' ...")
 
 
+def check_single(overrides: Sequence[str], files: OptionFiles) -> None:
+    """Refuse the wrong ones among the words of a sweep that list no values; the lists are checked arm by arm."""
+    for override in parse(overrides):
+        if not override.is_sweep_override():
+            check_key(override, override.input_line or "", files)
+
+
 def check_key(override: Override, text: str, files: OptionFiles) -> None:
     """One override's key: known, allowed on a command line, and with an option that exists."""
     key = override.key_or_group
