@@ -34,6 +34,9 @@ from lab.store.manifest import SCHEMA, surroundings
 from lab.store.runs import add_request, find_identity, verify
 
 PARENT_WATCH_SECONDS = 1.0
+# How long a thread of torch's pool spins for work before it sleeps; read when torch is loaded. Left alone it spins so long that
+# two runs on the same cores are 30 times slower than one (docs/log.md, 2026-11-20). Moves no bit.
+SPINS = "3000"
 
 
 def run(job: Job, console: Console, promised: str | None = None) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def import_everything(identified: Identified) -> None:
 
     From here on, editing the code neither changes nor spoils this run.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded: see docs/log.md, threads that spin
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     for module in ("lab.experiment", *identified.manifest["code"]):
         importlib.import_module(module)
     check_torch(importlib.import_module("lab.device").bits_of_torch())
