@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 # The main job: baseline `demo` against two changes, three seeds each, on the standard library's source, to a verdict table.
 demo: $(VENV)/installed
-	$(BIN)/python run.py --multirun baseline=demo model/mlp=gelu,swiglu hooks=none,grad_clip
+	$(BIN)/python run.py --multirun baseline=demo trainer.optimizer.lr=1e-3,3e-4 model/norm=layernorm,rmsnorm
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest
