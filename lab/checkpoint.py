@@ -19,7 +19,7 @@ import safetensors.torch
 from torch import Tensor
 
 from lab.errors import StoreError
-from lab.files import read_json, sha256_of, write_file, write_json
+from lab.files import read_json, seal_holds, sealed, write_file, write_json
 
 KEPT = 2
 TENSOR = "$tensor"
@@ -51,7 +51,7 @@ def save(folder: Path, checkpoint: Checkpoint, identity: str) -> None:
     }
     stem = folder / f"step-{checkpoint.step:08d}"
     write_file(stem.with_suffix(".safetensors"), blob)
-    write_json(stem.with_suffix(".json"), about | {"sha256_of_this": sha256_of(about)})
+    write_json(stem.with_suffix(".json"), sealed(about))
     steps = {path.stem for path in folder.glob("step-*.json")}
     for path in folder.glob("step-*"):
         if path.stem not in sorted(steps)[-KEPT:]:
@@ -84,7 +84,7 @@ def read(path: Path, identity: str) -> Checkpoint:
         blob = path.with_suffix(".safetensors").read_bytes()
     except (OSError, ValueError) as error:
         raise Damaged(str(error)) from error
-    if about.pop("sha256_of_this", None) != sha256_of(about):
+    if not seal_holds(about):
         raise Damaged("its JSON file's digest isn't that of its content")
     if about["identity"] != identity:
         raise StoreError(

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+SEAL = "sha256_of_this"
+
 
 def canonical_json(value: Any) -> str:
     """The one text of a value: sorted keys, no spaces, no NaN. Equal values give equal bytes on every machine."""
@@ -132,6 +134,20 @@ def parse_object(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):  # the latter: brackets nested too deep
         return None
     return row if isinstance(row, dict) else None
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """A JSON object with its own SHA-256 in it, for files that no other file vouches for."""
+    rest = {name: each for name, each in value.items() if name != SEAL}
+    return rest | {SEAL: sha256_of(rest)}
+
+
+def seal_holds(value: dict[str, Any]) -> bool:
+    """Whether a sealed object is as it was when it was sealed."""
+    try:
+        return sealed(value)[SEAL] == value.get(SEAL)
+    except ValueError:  # NaN, which we never write
+        return False
 
 
 def read_json(path: Path, largest: int = 64 << 20) -> dict[str, Any]:

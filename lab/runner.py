@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 from lab.ablate.codemap import code_map
 from lab.config.diff import flatten, moved, say
 from lab.errors import Interrupted, LabError, MachineError, StoreError
-from lab.files import read_json, sha256_file, write_file, write_json
+from lab.files import read_json, sealed, sha256_file, write_file, write_json
 from lab.request import Identified, Identifier, Job
 from lab.store.claim import claimed
 from lab.store.console import Console, RunProgress
@@ -108,7 +108,7 @@ def train(identified: Identified, folder: RunFolder, console: Console) -> dict[s
     files = [folder.manifest, folder.config, folder.overrides, *sorted(folder.checkpoint.glob("step-*"))]
     digests = outcome["digests"] | {path.relative_to(folder.path).as_posix(): sha256_file(path) for path in files}
     result = {"schema": SCHEMA, "identity": identified.identity} | outcome | {"digests": digests}
-    write_json(folder.result, result)
+    write_json(folder.result, sealed(result))
     console.end(result)
     return result
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.files import read_json, read_rows, sha256_of
+from lab.files import read_json, read_rows, seal_holds, sha256_of
 
 SCHEMA = 1
 LARGEST_INTEGER = 2**63 - 1
@@ -108,6 +108,8 @@ def read_run(folder: Path, directory: str) -> Run:
 def read_outcome(result: dict[str, Any], identity: str) -> dict[str, Any]:
     """The fields of a Run that result.json decides."""
     require_schema(result, "result.json")
+    if not seal_holds(result):
+        raise Unreadable("result.json was edited or damaged: its own digest isn't that of its content")
     if result.get("identity") != identity:
         raise Unreadable("result.json belongs to another run: its identity isn't the manifest's")
     if result.get("status") not in ("finished", "diverged"):

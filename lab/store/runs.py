@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import StoreError
-from lab.files import append_line, read_json, read_rows, sha256_file, write_all
+from lab.files import append_line, read_json, read_rows, seal_holds, sha256_file, write_all
 from lab.store.claim import is_claimed
 from lab.store.layout import RunFolder, run_folders, store
 
@@ -34,9 +34,10 @@ def read_result(folder: RunFolder) -> dict[str, Any]:
     except (ValueError, KeyError, OSError) as error:
         raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
     whole = all(isinstance(result.get(part), dict) for part in ("metrics", "cost", "digests"))
-    if result.get("identity") != identity or result.get("status") not in ("finished", "diverged") or not whole:
+    if not seal_holds(result) or result.get("identity") != identity or result.get("status") not in ("finished", "diverged") or not whole:
         raise StoreError(
-            f"{folder.path} is damaged: its result isn't that of its manifest\nmove it away, and the same command trains it again"
+            f"{folder.path} is damaged: result.json was edited, or isn't that of its manifest\n"
+            "move it away, and the same command trains it again"
         )
     return result
 

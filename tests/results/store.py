@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.ablate.lock import lock_hash, lock_path, option_digest, option_path
+from lab.files import sealed
 from lab.results.reading import Verdict
 from lab.results.report import build
 from lab.results.sections import Report
@@ -57,7 +58,7 @@ class Store:
         manifest |= {"parameters": {"total": 1000, "embedding": 100}}
         (folder / "manifest.json").write_text(json.dumps(manifest))
         if status in ("finished", "diverged"):
-            (folder / "result.json").write_text(json.dumps(self.result(identity, seed, status, value, told)))
+            (folder / "result.json").write_text(json.dumps(sealed(self.result(identity, seed, status, value, told))))
         if status == "failed":
             (folder / "failure.json").write_text(json.dumps({"error": "no space left on device"}))
         self.ask(folder, label, **told)

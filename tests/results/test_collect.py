@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.files import sealed
 from lab.results.collect import ARM_COLUMNS, METRIC_COLUMNS, REQUEST_COLUMNS, RUN_COLUMNS, load
 
 from .store import BASE, MEASURE, Store
@@ -64,7 +65,7 @@ def test_a_further_metric_gets_a_column(store: Store):
     folder = store.run("baseline", 0)
     result = json.loads((folder / "result.json").read_text())
     result["metrics"]["validation_raw_bits_per_byte"] = 2.2
-    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "result.json").write_text(json.dumps(sealed(result)))
     assert list(lab(store).runs["validation_raw_bits_per_byte"]) == [2.2]
 
 
@@ -104,6 +105,7 @@ def damage(file: str, content: bytes):
         damage("result.json", b""),
         damage("result.json", b'{"schema": 1, "identity": "of another run", "status": "finished", "metrics": {}}'),
         damage("result.json", b"\xff\xfe"),
+        damage("result.json", b'{"schema": 1, "identity": NaN}'),
     ],
 )
 def test_a_damaged_run_is_named_and_the_others_load(store: Store, file: str, content: bytes):
@@ -128,8 +130,9 @@ def test_a_field_of_the_wrong_type_leaves_out_one_run(store: Store, field: str, 
 
 def test_odd_numbers_in_a_result_are_no_crash(store: Store):
     folder = store.run("baseline", 0)
-    text = (folder / "result.json").read_text().replace("2.1,", "NaN,").replace("60.0", "1" + "0" * 400).replace("50.0", '"long"')
-    (folder / "result.json").write_text(text)
+    result = json.loads((folder / "result.json").read_text())
+    odd = {"metrics": {MEASURE: None}, "cost": {"seconds": 10**400, "training_seconds": "long"}}
+    (folder / "result.json").write_text(json.dumps(sealed(result | odd)))
     row = lab(store).runs.iloc[0]
     assert math.isnan(row[MEASURE])
     assert math.isnan(row["seconds"])
@@ -162,3 +165,11 @@ def test_a_failure_that_cannot_be_read_is_still_a_failure(store: Store):
     folder = store.run("baseline", 0, status="failed")
     (folder / "failure.json").write_text("{")
     assert list(lab(store).runs["status"]) == ["failed"]
+
+
+def test_an_edited_result_is_left_out_by_name(store: Store):
+    folder = store.baseline(3)[1]
+    path = folder / "result.json"
+    path.write_text(path.read_text().replace('"validation_bits_per_byte": 2.', '"validation_bits_per_byte": 1.'))
+    assert sorted(lab(store).runs["seed"]) == [0, 2]
+    assert "was edited or damaged" in why(store)[0]

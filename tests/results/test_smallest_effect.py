@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from lab.files import sealed
+
 from .store import Store
 
 
@@ -34,7 +36,7 @@ def test_later_data_does_not_move_a_frozen_d(auto: Store):
     for folder in folders:
         result = json.loads((folder / "result.json").read_text())
         result["metrics"]["half_curve_bits_per_byte"] = 9.0
-        (folder / "result.json").write_text(json.dumps(result))
+        (folder / "result.json").write_text(json.dumps(sealed(result)))
     assert auto.report().smallest_effect == before
 
 

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from lab.files import sealed
+
 from .store import BASE, Store
 
 
@@ -255,5 +257,5 @@ def test_a_finished_run_without_the_primary_metric_is_pending(store: Store):
     folder = store.shifted("hooks=ema", 3, -0.05)[1]
     result = json.loads((folder / "result.json").read_text())
     del result["metrics"]["validation_bits_per_byte"]
-    (folder / "result.json").write_text(json.dumps(result))
+    (folder / "result.json").write_text(json.dumps(sealed(result)))
     assert store.verdict("hooks=ema").word == "before the first look"

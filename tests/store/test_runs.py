@@ -133,7 +133,7 @@ def test_a_result_that_is_not_this_run_s_or_lacks_a_part_is_damage(tmp_path: Pat
 def test_the_result_of_another_run_is_not_this_one_s(tmp_path: Path) -> None:
     folder, other = finished(tmp_path, seed=0), finished(tmp_path, seed=1)
     shutil.copy(other.result, folder.result)
-    with pytest.raises(StoreError, match="its result isn't that of its manifest"):
+    with pytest.raises(StoreError, match="isn't that of its manifest"):
         status_of(folder)
 
 

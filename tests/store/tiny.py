@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lab.files import append_line, sha256_file, sha256_of, write_file, write_json
+from lab.files import append_line, sealed, sha256_file, sha256_of, write_file, write_json
 from lab.store.layout import RunFolder, run_folder
 
 COST = {"seconds": 61.0, "tokens_per_second": 1000.0}
@@ -45,7 +45,8 @@ def finished(root: Path, label: str = "baseline", seed: int = 0, status: str = "
     digests = {name: sha256_file(folder.path / name) for name in ("manifest.json", *FILES)}
     result = {"identity": identity_of(label, seed), "status": status, "metrics": METRICS, "cost": COST, "parameters": {"total": 7}}
     diverged = {"step": 3, "reason": "the loss is nan"} if status == "diverged" else None
-    write_json(folder.result, result | {"diverged": diverged, "digests": digests | {"weights": "w" * 64, "optimizer": "o" * 64}})
+    result |= {"diverged": diverged, "digests": digests | {"weights": "w" * 64, "optimizer": "o" * 64}}
+    write_json(folder.result, sealed(result))
     return folder
 
 
