@@ -10,7 +10,10 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-import hydra
+try:
+    import hydra
+except ModuleNotFoundError:
+    sys.exit("the lab's environment isn't active: no hydra here\nset it up: make demo; then: source .venv/bin/activate")
 from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -26,7 +29,12 @@ from lab.config.options import OptionFiles
 from lab.errors import ConfigError, LabError
 
 ROOT = Path(__file__).resolve().parent
-FOREIGN = {"config_name": "--config-name", "config_path": "--config-path", "config_dir": "--config-dir"}
+FOREIGN = {
+    "config_name": "--config-name",
+    "config_path": "--config-path",
+    "config_dir": "--config-dir",
+    "experimental_rerun": "--experimental-rerun",
+}
 ONLY_SHOWS = ("help", "hydra_help", "info", "shell_completion")
 
 
@@ -63,6 +71,8 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -103,6 +113,10 @@ def settle(arguments: Namespace) -> Verdict | None:
     sys.argv += composition.settled
     if arguments.cfg:
         return None
+    if "study" in words.typed_keys(typed):
+        raise ConfigError(
+            f"study={composition.resolved['study']}: a single run falls into the study `screening`\na study is a sweep's: add --multirun"
+        )
     verdict = judge(composer, typed)
     require_one_change(verdict)
     return verdict

@@ -45,7 +45,7 @@ def build(config: Mapping[str, Any], data: PreparedData) -> Parts:
         model,
         made(trainer["optimizer"])(list(model.named_parameters()), fused=device["fused_optimizer"]),
         made(trainer["schedule"])(),
-        {name: made(node)() for name, node in config["hooks"].items()},
+        build_hooks(config["hooks"], made),
         dropout,
         steps=trainer["tokens"] // (trainer["batch_size"] * config["model"]["context"]),
         micro_batch=device["micro_batch"],
@@ -55,6 +55,23 @@ def build(config: Mapping[str, Any], data: PreparedData) -> Parts:
     train_T = TokenFile.open(data.train.path)
     batches = Batches(train_T, config["model"]["context"], trainer["batch_size"], partial(streams.key, seed, "data"))
     return Parts(model, loop, batches, made(config["data"]["tokenizer"])())
+
+
+def build_hooks(hooks: Mapping[str, Any], made: Callable[[Mapping[str, Any]], Callable[..., Any]]) -> dict[str, Any]:
+    """The hooks in the order of their names, whatever the order in which they were typed: it could move bits without being counted.
+
+    Whether a hook only observes is said by its class and by its option, and both must say the same: an observer isn't counted.
+    """
+    built = {}
+    for name, node in sorted(hooks.items()):
+        built[name] = made(node)()
+        says = getattr(built[name], "observes", None)
+        if says is not node.get("observes", False):
+            raise ConfigError(
+                f"hooks.{name}: the class says observes = {says}, its option says {node.get('observes', False)}\n"
+                f"make conf/hooks/{name}.yaml say what {node['_target_']} says"
+            )
+    return built
 
 
 def build_model(

@@ -14,6 +14,9 @@ from lab.errors import ConfigError, LabError
 def main(words: list[str] | None = None) -> int:
     """Exit status: 0, or the error's own after its message on standard error."""
     top = parser()
+    if not (sys.argv[1:] if words is None else words):
+        top.print_help()
+        return 0
     arguments, rest = top.parse_known_args(words)
     if any(word.startswith("-") for word in rest) or (rest and not hasattr(arguments, "overrides")):
         top.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -23,7 +26,10 @@ def main(words: list[str] | None = None) -> int:
         verb: Callable[[argparse.Namespace, Path], None] = arguments.run
         from lab.config.root import find_root
 
-        verb(arguments, find_root(arguments.root))
+        root = find_root(arguments.root)
+        if arguments.root is None and not Path.cwd().is_relative_to(root):
+            print(f"project: {root}", file=sys.stderr)
+        verb(arguments, root)
         sys.stdout.flush()
     except LabError as error:
         print(error, file=sys.stderr)
@@ -33,6 +39,14 @@ def main(words: list[str] | None = None) -> int:
     except (BrokenPipeError, SystemExit):  # `| head` has seen enough; rich leaves with SystemExit then
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains when it flushes at exit
         return 0
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("lab"):
+            raise
+        print(
+            f"the lab's environment isn't active: no {error.name} here\nset it up: make demo; then: source .venv/bin/activate",
+            file=sys.stderr,
+        )
+        return 1
     except OSError as error:
         print(f"{error.filename or 'the machine'}: {error.strerror}", file=sys.stderr)
         return 1
@@ -79,6 +93,10 @@ def report(arguments: argparse.Namespace, root: Path) -> None:
 
     if arguments.out is not None and arguments.out.exists() and not arguments.out.is_file():
         raise ConfigError(f"--out {arguments.out} isn't a plain file, and a report would replace it\nname a file: --out report.md")
+    if arguments.out is not None and arguments.out.exists() and arguments.out.suffix != ".md":
+        raise ConfigError(
+            f"--out {arguments.out} is there and isn't a Markdown file: a report would replace it\nname another: --out report.md"
+        )
     built = build(root, arguments.baseline)
     if arguments.out is not None:
         write_file(arguments.out, to_markdown(built))
@@ -115,8 +133,12 @@ def pin(arguments: argparse.Namespace, root: Path) -> None:
     from lab.ablate.lock import lock_path, option_path
     from lab.config.compose import Composer
     from lab.config.diff import say
+    from lab.request import Identifier
 
-    made, moves = make(Composer(root), arguments.name, arguments.overrides, again=arguments.again)
+    composer = Composer(root)
+    if arguments.overrides:  # the text is read now: a pin on a text that isn't there would be found out at its first run
+        Identifier(root).data(composer.compose(tuple(arguments.overrides)).resolved)
+    made, moves = make(composer, arguments.name, arguments.overrides, again=arguments.again)
     print(f"pinned baseline `{made.name}` ({made.short}): {option_path(root, made.name)}")
     for move in moves:
         print(f"  {move.path}: {say(move.old)} -> {say(move.new)}")

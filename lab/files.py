@@ -145,7 +145,7 @@ def sealed(value: dict[str, Any]) -> dict[str, Any]:
 def seal_holds(value: dict[str, Any]) -> bool:
     """Whether a sealed object is as it was when it was sealed."""
     try:
-        return sealed(value)[SEAL] == value.get(SEAL)
+        return bool(sealed(value)[SEAL] == value.get(SEAL))
     except ValueError:  # NaN, which we never write
         return False
 

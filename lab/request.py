@@ -14,7 +14,7 @@ from typing import Any
 from lab.ablate.codemap import code_map
 from lab.ablate.refusal import require_one_change
 from lab.ablate.rule import Verdict
-from lab.config.identity import arm_id, cohort_id, of_role, run_identity
+from lab.config.identity import arm_id, change_id, cohort_id, of_role, run_identity
 from lab.data.prepare import PreparedData, prepare, require_length
 from lab.errors import ConfigError
 from lab.store.layout import RunFolder, cache, run_folder
@@ -107,6 +107,7 @@ class Identifier:
             "schema": SCHEMA,
             "identity": identity,
             "arm_id": arm,
+            "change_id": change_id(factors, protocol, data.token_digest),
             "cohort": cohort_id(cohort),
             "seed": job.seed,
             "baseline": job.baseline,

@@ -22,7 +22,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lab.ablate.codemap import code_map
-from lab.config.diff import flatten, moved, say
+from lab.config.diff import ABSENT, flatten, moved, say
+from lab.config.identity import role_of
 from lab.errors import Interrupted, LabError, MachineError, StoreError
 from lab.files import read_json, sealed, sha256_file, write_file, write_json
 from lab.request import Identified, Identifier, Job
@@ -114,13 +115,23 @@ def train(identified: Identified, folder: RunFolder, console: Console) -> dict[s
 
 
 def as_begun(identified: Identified, folder: RunFolder, console: Console) -> Identified:
-    """A run goes on with the cadence that it was begun with: its rows would else mix two. What it is, is the same by its identity."""
+    """A run goes on with the cadence and the observers that it was begun with: its rows would else mix two.
+
+    Only nuisances are taken from its config.yaml. Raises StoreError when that file isn't the run's any more.
+    """
     begun = OmegaConf.to_container(OmegaConf.load(folder.config))
     assert isinstance(begun, dict)
-    config = identified.job.config
-    for move in moved(flatten(config["trainer"]), flatten(begun["trainer"])):
-        console.say(f"this run was begun with trainer.{move.path}={say(move.new)} and goes on with it, not with {say(move.old)}")
-    return replace(identified, job=replace(identified.job, config=config | {"trainer": begun["trainer"]}))
+    now = identified.job.config
+    for move in moved(flatten(now), flatten({str(key): value for key, value in begun.items()})):
+        hooks = now["hooks"] if move.new == ABSENT else begun["hooks"]
+        if role_of(move.path, hooks) not in ("nuisance", "judgement"):
+            raise StoreError(
+                f"{folder.config} was edited: {move.path} is {say(move.new)} there, and this run has {say(move.old)}\n"
+                f"put it back, or move {folder.path} away to train the run from the beginning"
+            )
+        if move.path.startswith(("trainer.", "hooks.")):
+            console.say(f"this run was begun with {move.path}={say(move.new)} and goes on with it, not with {say(move.old)}")
+    return replace(identified, job=replace(identified.job, config=now | {"trainer": begun["trainer"], "hooks": begun["hooks"]}))
 
 
 def train_under_signals(identified: Identified, folder: RunFolder, console: Console) -> dict[str, Any]:
@@ -142,6 +153,7 @@ def stopping() -> Iterator[Any]:
 
     def ask(number: int, _frame: Any) -> None:
         if asked:
+            os.write(2, b"\nstopped at once: the same command goes on from the last checkpoint\n")
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         asked.append(number)
@@ -158,7 +170,10 @@ def fail(folder: RunFolder, error: Exception, console: Console) -> None:
     """Leave word of why a run failed. The disk may be what failed, so this never hides the first error."""
     trace = traceback.format_exc()
     try:
-        write_json(folder.failure, {"schema": SCHEMA, "error": f"{type(error).__name__}: {error}", "traceback": trace})
+        write_json(
+            folder.failure,
+            {"schema": SCHEMA, "error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", "traceback": trace},
+        )
         console.log(trace)
     except OSError:
         console.log("failure.json could not be written")

@@ -3,18 +3,16 @@
 Refuses the global generator: nothing here or above draws from it. Two runs share a draw exactly when they share its key, so
 that one change changes only the draws that it must. Draws are made on the CPU, since devices' generators differ.
 
-Purposes: "init" (by parameter and row), "data" (by epoch), "dropout" (by site, step, micro-batch and call), "evaluation",
-"sampling" (by step).
+Purposes: "init" (by parameter and row), "data" (by epoch), "dropout" (by site, step, micro-batch and call), "sampling" (by step).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 
 import torch
 from torch import Tensor
-
-from lab.files import canonical_json
 
 # torch draws normals in groups of 16: only at sizes that are multiples of 16 is a short draw the beginning of a long one.
 GROUP = 16
@@ -26,7 +24,7 @@ def key(seed: int, purpose: str, *names: str | int) -> int:
     torch's CPU engine takes the lower 32 of them. That two of a run's few thousand streams coincide by chance is possible
     and harmless.
     """
-    text = canonical_json([seed, purpose, *names])
+    text = json.dumps([seed, purpose, *names], separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

@@ -50,7 +50,7 @@ def test_help_lists_every_verb_and_a_verb_its_words(capsys: pytest.CaptureFixtur
         assert left.value.code == 0 and f"lab {verb}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [[], ["nope"], ["report", "--format", "pdf"], ["runs", "more"], ["pin"], ["pin", "a", "--nope"]])
+@pytest.mark.parametrize("words", [["nope"], ["report", "--format", "pdf"], ["runs", "more"], ["pin"], ["pin", "a", "--nope"]])
 def test_a_misspelt_command_shows_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(words)

@@ -57,10 +57,17 @@ MALFORMED = {
     "hydra.run.dir=/tmp/x": ("hydra.run.dir",),
     "hydra.searchpath=[file:///tmp]": ("hydra.searchpath",),
     "hydra/sweeper=basic": ("hydra/sweeper=basic",),
+    "trainer.optimizer.lr=inf": ("trainer.optimizer.lr=inf", "must be finite"),
+    "trainer.optimizer.betas=[nan,0.9]": ("must be finite",),
+    "trainer.batch_size=7": ("whole number of steps", "batch sizes that fit"),
+    "model.n_heads=${seed}": ("can't refer to another key",),
+    "--experimental-rerun x.pickle": ("--experimental-rerun",),
+    "study=mine": ("study=mine", "--multirun"),
+    "data.path=my.txt": ("data=stdlib reads no data.path", "data=text"),
     "model.norm._target_=os.system": ("model.norm._target_ is 'os.system'", "trusted_modules"),
     "trusted_modules=[os]": ("trusted_modules", "conf/config.yaml"),
-    "note=${oc.env:HOME}": ("resolvers are not allowed",),
-    "model.n_layers=${nosuch}": ("nosuch",),
+    "note=${oc.env:HOME}": ("can't refer",),
+    "model.n_layers=${nosuch}": ("can't refer",),
 }
 
 

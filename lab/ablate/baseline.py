@@ -29,6 +29,8 @@ def pin(composer: Composer, name: str, overrides: Sequence[str], again: bool = F
         raise PinError(
             f"baseline `{name}` is pinned already\nchoose another name, or pin it anew: python -m lab pin {name} --again [overrides]"
         )
+    for key in sorted(words.typed_keys(overrides) & {"seed", "note", "study", "explore"}):
+        raise PinError(f"{key} belongs to a single run, a pin has none\nleave it out; the seeds of a baseline are judgement.seeds")
     before = Before(lock)
     typed = tuple(overrides)
     if option.exists() and "baseline" not in words.typed_keys(typed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.ablate.rule import Verdict
 from lab.config import words
-from lab.config.diff import Change, say
+from lab.config.diff import Change, Move, say
 from lab.errors import OneChangeError
 
 
@@ -61,7 +61,7 @@ def incomparable_message(verdict: Verdict, pin: str) -> str:
         source = verdict.composition.unresolved_leaves.get(move.path)
         follows = isinstance(source, str) and source.startswith("${")
         rows.append((move.path, f"{say(move.old)} -> {say(move.new)}", f"follows {source[2:-1]}" if follows and source else ""))
-        if follows:
+        if follows and can_hold(verdict, move):
             held.append(f"{move.path}={say(move.old)}")
     overrides = [each for each in verdict.composition.overrides if not each.startswith(("seed=", "note=", "explore=", "study="))]
     start = "python -m lab pin NAME " + " ".join(words.shell(each) for each in overrides)
@@ -71,6 +71,11 @@ def incomparable_message(verdict: Verdict, pin: str) -> str:
         f"{hold}pin another baseline, and compare within it:\n  {start.strip()}\n"
         f"or add explore=true (it never enters a verdict)"
     )
+
+
+def can_hold(verdict: Verdict, move: Move) -> bool:
+    """Whether a derived leaf could keep the baseline's value here: a block longer than the context couldn't be read."""
+    return move.path != "trainer.evaluation.block" or move.old <= verdict.composition.resolved["model"]["context"]
 
 
 def drift_message(verdict: Verdict, pin: str) -> str:

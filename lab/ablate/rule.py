@@ -49,8 +49,14 @@ class Verdict:
 
 def label_of(change: Change) -> str:
     """One change as a short text; values typed at its own node follow without their path."""
-    first, *attached = change.typed or (f"{change.path}={say(change.new)}",)
-    return ",".join([first, *(each.removeprefix(change.path.replace("/", ".") + ".") for each in attached)])
+    if change.kind in ("leaf", "drift"):
+        return f"{change.path}={say(change.new)}"
+    first, *attached = change.typed
+    now = {move.path: move.new for move in change.moves}
+    paths = [each.partition("=")[0].lstrip("+") for each in attached]
+    return ",".join(
+        [first, *(f"{path.removeprefix(change.path.replace('/', '.') + '.')}={say(now[path])}" for path in paths if path in now)]
+    )
 
 
 def judge(composer: Composer, overrides: tuple[str, ...]) -> Verdict:
@@ -67,8 +73,8 @@ class Count:
 
     def __init__(self, composer: Composer, pin: Pin, composition: Composition) -> None:
         self.composer, self.pin, self.composition = composer, pin, composition
-        _, pinned = composer.typed(pin.composition)
-        self.pinned = flatten(pinned)
+        _, self.pinned_tree = composer.typed(pin.composition)
+        self.pinned = flatten(self.pinned_tree)
         self.base = composer.compose((f"baseline={pin.name}",)) if composition.overrides else composition
         self.reference = self.base
         self.typed = {override.key_or_group: override.input_line or "" for override in words.parse(composition.overrides)}
@@ -91,7 +97,11 @@ class Count:
         return not self.factors(moved(self.pinned, self.composition.leaves))
 
     def role(self, path: str) -> str:
-        return role_of(path, {**self.base.hooks, **self.composition.hooks})
+        """A leaf's role. A hook is a nuisance only if it says `observes` wherever it stands: pinned, in today's baseline, and typed."""
+        sides = (self.pinned_tree["hooks"], self.base.hooks, self.composition.hooks)
+        name = path.split(".")[1] if path.startswith("hooks.") else None
+        roles = {role_of(path, hooks) for hooks in sides if name is None or name in hooks}
+        return "nuisance" if roles == {"nuisance"} else max(roles - {"nuisance"}, default="nuisance")
 
     def factors(self, moves: list[Move]) -> list[Move]:
         return [move for move in moves if self.role(move.path) == "factor"]

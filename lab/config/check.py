@@ -6,6 +6,7 @@ Hydra accepts `+model.typo=3` and the last of two equal keys in silence, so all 
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
@@ -35,6 +36,19 @@ def refuse_missing(raw: Mapping[str, Any]) -> None:
         if value == "???":
             purpose = leaves()[path].doc if path in leaves() else "it has no default"
             raise ConfigError(f"{path} must be given ({purpose})\nadd {path}=VALUE")
+
+
+def plain_numbers(tree: Any, path: str = "") -> Any:
+    """One spelling for each number, in place: -0.0 is 0.0. Raises ConfigError for one that isn't finite."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            tree[key] = plain_numbers(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(tree, list):
+        tree[:] = [plain_numbers(value, path) for value in tree]
+    elif isinstance(tree, float):
+        require(math.isfinite(tree), f"{path}={tree}: a number must be finite")
+        return tree + 0.0
+    return tree
 
 
 def whole_numbers(raw: dict[str, Any], schema: Any = TrainingConfig) -> None:
@@ -87,6 +101,11 @@ def check_components(resolved: dict[str, Any], choices: Mapping[str, str], files
         if not isinstance(here, dict) or "_target_" not in here:
             raise ConfigError(f"{at} needs a `_target_`\nchoose an option: {', '.join(files.groups.get(at.replace('.', '/'), []))}")
         check_trusted(at, here["_target_"], resolved["trusted_modules"])
+        require(
+            here["_target_"] == declared.get("_target_"),
+            f"{at}._target_ is {here['_target_']}, its option's is {declared.get('_target_')}: a class comes with its option\n"
+            f"choose another option, or add one under conf/{at.split('.')[0]}/",
+        )
         extra, missing = sorted(here.keys() - declared.keys()), sorted(declared.keys() - here.keys())
         if extra:
             own = ", ".join(sorted(declared.keys() - {"_target_"})) or "no keys"
@@ -147,7 +166,7 @@ def check_constraints(config: Mapping[str, Any]) -> None:
             raise ConfigError(f"{path}={say(value)}: allowed are {', '.join(each.choices)}{nearest(str(value), each.choices)}")
         low, high = each.low, each.high
         if (low is not None and not value >= low) or (high is not None and not value <= high):
-            span = f"at least {low:g}" if high is None else f"at most {high:g}" if low is None else f"from {low:g} to {high:g}"
+            span = f"at least {say(low)}" if high is None else f"at most {say(high)}" if low is None else f"from {say(low)} to {say(high)}"
             raise ConfigError(f"{path}={say(value)} is out of range: {span}{' ' + each.unit if each.unit else ''}")
     model, trainer, data = config["model"], config["trainer"], config["data"]
     require(
@@ -163,7 +182,10 @@ def check_constraints(config: Mapping[str, Any]) -> None:
     require(
         trainer["tokens"] >= 2 * step, f"trainer.tokens={trainer['tokens']} is less than two steps of {step} tokens (batch_size x context)"
     )
+    require(trainer["tokens"] % step == 0, uneven_budget(trainer["tokens"], trainer["batch_size"], model["context"]))
     micro = config["device"]["micro_batch"]
+    if micro == trainer["batch_size"]:
+        config["device"]["micro_batch"] = None  # the same bits, one spelling
     require(
         micro is None or trainer["batch_size"] % micro == 0,
         f"trainer.batch_size={trainer['batch_size']} isn't a multiple of device.micro_batch={micro}",
@@ -171,6 +193,14 @@ def check_constraints(config: Mapping[str, Any]) -> None:
     held_out = data["validation_fraction"] + data["test_fraction"]
     require(data["validation_fraction"] > 0 and held_out < 1, "data.validation_fraction must be above 0 and leave text to train on")
     check_judgement(config["judgement"])
+
+
+def uneven_budget(tokens: int, batch_size: int, context: int) -> str:
+    """What to say when a budget is no whole number of steps: two runs would be compared at unequal tokens."""
+    fitting = [size for size in range(1, 4 * batch_size + 1) if tokens % (size * context) == 0]
+    near = sorted(sorted(fitting, key=lambda size: abs(size - batch_size))[:4])
+    sizes = f"batch sizes that fit: {', '.join(map(str, near))}" if near else "choose another budget or context"
+    return f"trainer.tokens={tokens} is no whole number of steps of {batch_size} x {context} tokens (batch_size x context)\n{sizes}"
 
 
 def check_judgement(judgement: Mapping[str, Any]) -> None:
@@ -181,7 +211,22 @@ def check_judgement(judgement: Mapping[str, Any]) -> None:
     require(len(set(seeds)) == len(seeds), f"judgement.seeds={say(seeds)} names a seed twice")
     require(len(seeds) >= looks[-1], f"judgement.seeds lists {len(seeds)} seeds, the last look needs {looks[-1]}")
     number = isinstance(smallest, (int, float)) and not isinstance(smallest, bool) and smallest > 0
+    require(
+        judgement["direction"] == "lower",
+        "judgement.direction=higher: both metrics, bits per byte and nats per token, are better when lower",
+    )
     require(smallest == "auto" or number, f"judgement.smallest_effect={say(smallest)}: a positive number, or auto")
+
+
+def check_path(resolved: Mapping[str, Any], choices: Mapping[str, str], files: OptionFiles) -> None:
+    """A path is given just where the corpus reads one: else the user believes that another text was measured."""
+    reads = files.values_of("data", choices["data"]).get("path") != ""
+    path = resolved["data"]["path"]
+    require(
+        reads or not path,
+        f"data.path={path}: data={choices['data']} reads no data.path\nfor a text of your own: data=text data.path={path}",
+    )
+    require(not reads or bool(path), "data.path must be given: it is empty\nadd data.path=FILE_OR_FOLDER")
 
 
 def require(holds: bool, otherwise: str) -> None:

@@ -96,10 +96,10 @@ class Composer:
         settled = self._settle(overrides, raw, choices)
         if settled:
             raw, choices = self._load(overrides + settled)
-        if "hooks" not in choices:  # a list of hooks: Hydra keeps no record of its entries
-            self._refuse_hooks_that_collide(overrides + settled)
+        self._check_hook_files(overrides + settled, choices)
         unresolved, resolved = self.typed(raw)
         check.check_components(resolved, choices, self.files)
+        check.check_path(resolved, choices, self.files)
         check.check_constraints(resolved)
         if resolved["data"]["path"]:
             folder = self.shell_folder if "data.path" in words.typed_keys(overrides) else self.root
@@ -146,6 +146,8 @@ class Composer:
         assert isinstance(unresolved, dict) and isinstance(resolved, dict)
         trees = {str(key): value for key, value in unresolved.items()}, {str(key): value for key, value in resolved.items()}
         coerce_components(*trees)
+        for each in trees:
+            check.plain_numbers(each)
         return trees
 
     def _settle(self, overrides: tuple[str, ...], raw: dict[str, Any], choices: dict[str, str]) -> tuple[str, ...]:
@@ -179,22 +181,18 @@ class Composer:
         raw, _ = self._load((f"baseline={name}",))
         return {path.removesuffix("._target_"): value for path, value in flatten(raw).items() if path.endswith("._target_")}
 
-    def _refuse_hooks_that_collide(self, overrides: tuple[str, ...]) -> None:
-        """Two hook options that write one key: their order would matter without being counted."""
+    def _check_hook_files(self, overrides: tuple[str, ...], choices: dict[str, str]) -> None:
+        """A hook's file writes the one key that it is named after: else two of them could write one, and their order would count."""
+        for option in [choices["hooks"]] if "hooks" in choices else self._listed_hooks(overrides):
+            written = [name for name in self.files.values_of("hooks", option) if name != option]
+            if written:
+                raise ConfigError(f"conf/hooks/{option}.yaml writes hooks.{written[0]}\nname the file and its key alike")
+
+    def _listed_hooks(self, overrides: tuple[str, ...]) -> list[str]:
+        """The entries of a list of hooks: Hydra's choices hold no record of them."""
         with words.explained(overrides, self.files):
             entries = self.loader.compute_defaults_list(CONFIG, list(overrides), RunMode.RUN).defaults
-        seen: dict[str, str] = {}
-        for entry in entries:
-            path = entry.config_path or ""
-            if path.startswith("hooks/"):
-                option = path.removeprefix("hooks/")
-                for key in self.files.values_of("hooks", option):
-                    if key in seen:
-                        raise ConfigError(
-                            f"hooks={option} and hooks={seen[key]} both write hooks.{key}: their order would change the result uncounted\n"
-                            f"name one of them, or give each its own key in conf/hooks/"
-                        )
-                    seen[str(key)] = option
+        return [path.removeprefix("hooks/") for entry in entries if (path := entry.config_path or "").startswith("hooks/")]
 
 
 def component_of(path: str) -> str | None:

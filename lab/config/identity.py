@@ -62,6 +62,11 @@ def arm_id(factors: Mapping[str, Any], protocol: Mapping[str, Any], code: Mappin
     return sha256_of({"factors": dict(factors), "protocol": dict(protocol), "code": dict(code), "tokens": tokens})
 
 
+def change_id(factors: Mapping[str, Any], protocol: Mapping[str, Any], tokens: str) -> str:
+    """Hash of an arm without its code: equal for the same change under several code maps."""
+    return sha256_of({"factors": dict(factors), "protocol": dict(protocol), "tokens": tokens})
+
+
 def run_identity(arm: str, seed: int, bits: Mapping[str, Any]) -> str:
     """Hash of one run: its arm, its seed, and everything about the machine that may move a bit."""
     return sha256_of({"arm_id": arm, "seed": seed, "bits": dict(bits)})

@@ -48,9 +48,9 @@ def check_typed(overrides: Sequence[str], files: OptionFiles) -> None:
         if key in seen:
             raise ConfigError(f"{key} is given twice: {seen[key]} and {text}\nkeep one of them")
         seen[key] = text
-        check_key(override, text, files)
         if override.is_sweep_override():
             raise ConfigError(f"{text} lists several values: that needs --multirun\npython run.py --multirun '{text}' ...")
+        check_key(override, text, files)
 
 
 def check_single(overrides: Sequence[str], files: OptionFiles) -> None:
@@ -71,6 +71,8 @@ def check_key(override: Override, text: str, files: OptionFiles) -> None:
         return
     if override.package is not None:
         raise ConfigError(f"{text}: a group can't be moved to another place\nwrite {key}=OPTION")
+    if "${" in text:
+        raise ConfigError(f"{text}: a typed value can't refer to another key\nwrite the value itself; references stand in conf/")
     if override.is_delete():
         raise ConfigError(
             f"{text}: nothing can be removed, every setting has a value\nchoose another option (hooks=none, change=none), or a value"

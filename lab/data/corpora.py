@@ -77,7 +77,7 @@ def text_files(path: Path | None) -> list[Document]:
     if not path.exists():
         raise DataError(f"data.path names {path}, and there is no such file or folder. Correct data.path.")
     if path.is_dir():
-        files = [(file.relative_to(path).as_posix(), file) for file in walk_files(path) if file.suffix.lower() in TEXT_SUFFIXES]
+        files = [(file.relative_to(path).as_posix(), file) for file in walk_files(path) if is_text(file.relative_to(path))]
         if not files:
             raise DataError(
                 f"no {' or '.join(TEXT_SUFFIXES)} file below the folder {path}; {sum(1 for _ in walk_files(path))} other files there.\n"
@@ -89,6 +89,11 @@ def text_files(path: Path | None) -> list[Document]:
     if not any(document.content for document in documents):
         raise DataError(f"the corpus is empty: {len(documents)} file(s) at {path}, 0 bytes together. Name a text with data.path.")
     return documents
+
+
+def is_text(relative: Path) -> bool:
+    """A .txt or .md file that lies in no hidden folder."""
+    return relative.suffix.lower() in TEXT_SUFFIXES and not any(part.startswith(".") for part in relative.parts)
 
 
 def _read_utf8(file: Path) -> bytes:

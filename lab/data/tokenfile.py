@@ -57,7 +57,7 @@ class TokenFile:
                 raise _damaged(path, f"{size} bytes, and the header alone has {HEADER}")
             raw = np.memmap(path, dtype=np.uint8, mode="r")
         except OSError as error:
-            raise DataError(f"can't read token file {path}: {error.strerror}. `python -m lab prepare` makes it again.") from error
+            raise DataError(f"can't read token file {path}: {error.strerror}. Delete it: the next run makes it again.") from error
         magic, version, code, zero, count, vocabulary = FIELDS.unpack(raw[: FIELDS.size].tobytes())
         if magic != MAGIC:
             raise _damaged(path, f"it starts with {magic!r}, not {MAGIC!r}: no token file")
@@ -82,10 +82,10 @@ class TokenFile:
         try:
             found = sha256_file(self.path)
         except OSError as error:
-            raise DataError(f"can't read token file {self.path}: {error.strerror}. `python -m lab prepare` makes it again.") from error
+            raise DataError(f"can't read token file {self.path}: {error.strerror}. Delete it: the next run makes it again.") from error
         if found != self.sha256:
             raise _damaged(self.path, f"its digest was {self.sha256[:12]} when it was prepared and is {found[:12]} now")
 
 
 def _damaged(path: Path, found: str) -> DataError:
-    return DataError(f"token file {path} can't be used: {found}. `python -m lab prepare` makes it again.")
+    return DataError(f"token file {path} can't be used: {found}. Delete it: the next run makes it again.")

@@ -134,6 +134,7 @@ def load(runs: Path | str) -> Lab:
     return Lab(folder, tuple(found), tuple(sorted(asked, key=lambda request: (request.number, request.directory))), left_out)
 
 
+# not lab.store.layout.run_folders: that takes a project's root, would read certificates, and skips an unlistable folder unnamed
 def run_folders(folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
     """runs/<baseline>/<arm>/seed=.../ in the order of their names, the same on every machine."""
     for baseline in folders(folder, folder, left_out):

@@ -55,7 +55,9 @@ def read(verdict: Verdict, pin: Pin, smallest_effect: float | None) -> str:
     """The sentence of one arm."""
     about = Context(verdict, pin, smallest_effect)
     tag = " (screening)" if verdict.screening else ""
-    parts = [f"{shown(verdict.label)}{tag}: {verdict.said}.", BODIES[verdict.word](about)]
+    across = verdict.evidence.across_bits
+    bits = f" ({counted(across, 'pair')} across bits)" if across else ""
+    parts = [f"{shown(verdict.label)}{tag}: {verdict.said}{bits}.", BODIES[verdict.word](about)]
     if verdict.evidence.waiting:
         parts.append(f"{counted(len(verdict.evidence.waiting), 'more seed')} trained, judged at their look.")
     if verdict.word not in DECIDED:

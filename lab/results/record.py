@@ -51,6 +51,7 @@ class Run:
     baseline: str
     label: str
     arm_id: str
+    change_id: str  # an arm without its code: equal for one change under several code maps
     cohort: str
     identity: str
     seed: int
@@ -92,6 +93,7 @@ def read_run(folder: Path, directory: str) -> Run:
         baseline=text(manifest, "baseline", "manifest.json"),
         label=text(manifest, "label", "manifest.json"),
         arm_id=text(manifest, "arm_id", "manifest.json"),
+        change_id=text(manifest, "change_id", "manifest.json"),
         cohort=text(manifest, "cohort", "manifest.json"),
         identity=identity,
         seed=seed,

@@ -126,18 +126,21 @@ def readings(report: Report) -> list[str]:
 def lists(report: Report) -> dict[str, list[str]]:
     """What is shown apart from the verdicts, by heading; headings without entries are dropped."""
     lineup = report.lineup
-    runs = [run for one in (lineup.baseline, *(verdict.evidence.arm for verdict in report.verdicts)) if one for run in one.runs.values()]
+    arms = [one for one in (lineup.baseline, *(verdict.evidence.arm for verdict in report.verdicts)) if one]
+    runs = [(one.label, run) for one in arms for run in one.runs.values()]
     extra = {verdict.label: verdict.evidence.extra for verdict in report.verdicts if verdict.evidence.extra}
     bits = {verdict.label: verdict.evidence.across_bits for verdict in report.verdicts if verdict.evidence.across_bits}
-    surplus = [run for one in (lineup.baseline, *(verdict.evidence.arm for verdict in report.verdicts)) if one for run in one.surplus]
+    surplus = [run for one in arms for run in one.surplus]
     locks = f"{counted(lineup.other_locks, 'request')} asked under another lock of this baseline"
     cohorts = (f"cohort {name[:8]}: {counted(count, 'run')}, never mixed with this one" for name, count in lineup.other_cohorts.items())
     found = {
         "Not compared": [f"{shown(aside.label)}: {aside.why}" for aside in lineup.asides],
-        "Exploring (never judged)": by_label(lineup.exploring),
-        "Diverged": [f"{named(run)}: {at_step(run)}{run.reason or 'no reason given'}" for run in runs if run.status == "diverged"],
-        "Failed (pending until resumed)": [f"{named(run)}: {run.reason}" for run in runs if run.status == "failed"],
-        "Unfinished (pending)": by_label(run for run in runs if run.status == "unfinished"),
+        "Exploring (never judged)": by_label((run.label, run) for run in lineup.exploring),
+        "Diverged": [
+            f"{named(each, run)}: {at_step(run)}{run.reason or 'no reason given'}" for each, run in runs if run.status == "diverged"
+        ],
+        "Failed (pending until resumed)": [f"{named(each, run)}: {run.reason}" for each, run in runs if run.status == "failed"],
+        "Unfinished (pending)": by_label((each, run) for each, run in runs if run.status == "unfinished"),
         "Seeds outside the pinned list (not judged)": [f"{shown(label)}: {seed_list(seeds)}" for label, seeds in extra.items()],
         "Pairs across bits": [
             f"{shown(label)}: {counted(count, 'pair')} of runs with other versions or threads" for label, count in bits.items()
@@ -150,18 +153,18 @@ def lists(report: Report) -> dict[str, list[str]]:
     return {heading: [plain(entry) for entry in entries] for heading, entries in found.items() if entries}
 
 
-def named(run: Run) -> str:
-    return f"{shown(run.label)} seed {run.seed}"
+def named(label: str, run: Run) -> str:
+    return f"{shown(label)} seed {run.seed}"
 
 
 def at_step(run: Run) -> str:
     return "" if run.diverged_step is None else f"step {run.diverged_step}, "
 
 
-def by_label(runs: Iterable[Run]) -> list[str]:
+def by_label(runs: Iterable[tuple[str, Run]]) -> list[str]:
     groups: dict[str, list[int]] = {}
-    for run in runs:
-        groups.setdefault(run.label, []).append(run.seed)
+    for label, run in runs:
+        groups.setdefault(label, []).append(run.seed)
     return [f"{shown(label)}: {seed_list(sorted(group))}" for label, group in groups.items()]
 
 

@@ -36,7 +36,7 @@ def judge(lineup: Lineup, pin: Pin, smallest_effect: SmallestEffect) -> tuple[Ve
 
 
 def adjust(evidence: Sequence[Evidence], families: Mapping[str, frozenset[str]]) -> dict[str, float]:
-    """Holm over each study. An arm that was asked for in several is judged in that of its newest request, and counts in all."""
+    """Holm over each study. An arm that was asked for in several is judged in that of its first request, and counts in all."""
     adjusted: dict[str, float] = {}
     for study, family in families.items():
         known = [(item.arm, item.p) for item in evidence if item.arm.arm_id in family and item.p is not None]

@@ -68,6 +68,8 @@ class Console:
         self._baseline = request["baseline"]
         if self.position:
             self.log(f"{self._name}: {short(folder)}")
+            if not self.rich.is_terminal:
+                self.say(f"{self.position} {self._name}: training")
             return
         against = "" if request["label"] == "baseline" else f" against baseline `{request['baseline']}`"
         self.say(f"{self._name}{against}{' (exploring: enters no verdict)' if request['exploring'] else ''}")

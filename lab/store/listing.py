@@ -16,6 +16,10 @@ from lab.store.console import duration
 from lab.store.layout import RunFolder, run_folders, store
 from lab.store.runs import read_result, status_of
 
+COLUMNS = ("baseline", "arm", "seed", "run", "status", "bits/byte", "time")
+NUMBERS = ("seed", "bits/byte", "time")
+WIDE = 76  # below this many columns the first and the last are left out
+
 
 def print_runs(root: Path, baseline: str = "*") -> None:
     """Every run: baseline, arm, seed, status, bits per byte, seconds. A damaged one is named and hides no other."""
@@ -25,9 +29,9 @@ def print_runs(root: Path, baseline: str = "*") -> None:
         console.print("no runs yet\ntrain one: python run.py" if baseline == "*" else f"no runs first trained for baseline `{baseline}`")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("baseline", "arm", "seed", "run", "status", "bits/byte", "time"):
-        number = name in ("seed", "bits/byte", "time")
-        table.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=name != "arm")
+    shown = COLUMNS if console.width >= WIDE else COLUMNS[1:-1]
+    for name in shown:
+        table.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold", no_wrap=name != "arm")
     damaged = []
     for folder in folders:
         baseline, arm, run = folder.path.relative_to(store(root)).parts
@@ -37,7 +41,8 @@ def print_runs(root: Path, baseline: str = "*") -> None:
         except StoreError as error:
             state, metric, spent = "damaged", "", ""
             damaged.append(str(error).splitlines()[0])
-        table.add_row(*(Text(each) for each in (baseline, arm, seed, identity, state, metric, spent)))
+        row = dict(zip(COLUMNS, (baseline, arm, seed, identity, state, metric, spent), strict=True))
+        table.add_row(*(Text(row[name]) for name in shown))
     console.print(table)
     console.print(f"{len(folders)} run{'s' * (len(folders) != 1)}" + (f", {len(damaged)} damaged:" if damaged else ""))
     for each in damaged:

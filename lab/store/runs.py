@@ -78,6 +78,7 @@ def find_run(root: Path, word: str) -> RunFolder:
     A whole name wins over a part of others. Raises StoreError when none or several fit.
     """
     path = Path(word)
+    word = word.removeprefix("./").removeprefix("runs/").rstrip("/")
     if path.is_dir() and (path / "manifest.json").exists():
         return RunFolder(path.resolve())
     if re.fullmatch(r"[0-9a-f]{64}", word) and (found := find_identity(root, word)) is not None:

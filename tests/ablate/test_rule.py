@@ -32,6 +32,7 @@ EXTRA = {
         "trainer:\n  optimizer:\n    lr: 0.5\n"
     ),
     "change/nothing.yaml": "# @package _global_\nwhy: moves only a nuisance\ntrainer:\n  log_every: 5\n",
+    "change/clashing.yaml": "# @package _global_\ndefaults:\n  - override /hooks: clash\nwhy: clash\n",
     "change/long.yaml": "# @package _global_\nwhy: moves the budget\ntrainer:\n  tokens: 4096000\n",
 }
 
@@ -157,7 +158,7 @@ def test_at_least_forty_command_lines_are_counted() -> None:
     ("line", "path"),
     [
         ("trainer=fast", "trainer.tokens"),
-        ("trainer.tokens=1e6", "trainer.tokens"),
+        ("trainer.tokens=1.024e6", "trainer.tokens"),
         ("data.validation_fraction=0.1", "data.validation_fraction"),
         ("trainer.evaluation.metric=nats_per_token", "trainer.evaluation.metric"),
         ("trainer.evaluation.bytes=5000", "trainer.evaluation.bytes"),
@@ -238,7 +239,9 @@ def test_a_removed_hook_leaves_no_value_behind(composer: Composer) -> None:
     [
         ("seed=4", "baseline"),
         ("model/norm=rmsnorm", "model/norm=rmsnorm"),
-        ("trainer.optimizer.lr=3e-3", "trainer.optimizer.lr=3e-3"),
+        ("trainer.optimizer.lr=3e-3", "trainer.optimizer.lr=0.003"),
+        ("++trainer.batch_size=1_6", "trainer.batch_size=16"),
+        ("hooks=grad_clip hooks.grad_clip.max_norm=5e-1", "hooks=grad_clip,max_norm=0.5"),
         ("hooks=grad_clip hooks.grad_clip.max_norm=0.5", "hooks=grad_clip,max_norm=0.5"),
         ("trainer/optimizer=sgd trainer.optimizer.lr=0.3", "trainer/optimizer=sgd,lr=0.3"),
         ("change=wide", "change=wide"),
@@ -275,9 +278,34 @@ def test_whether_a_request_explores_is_decided_by_its_content(composer: Composer
     require_one_change(verdict)
 
 
-def test_two_hook_options_that_write_one_key_are_refused(composer: Composer) -> None:
-    with pytest.raises(LabError, match=r"both write hooks\.grad_clip"):
-        of(composer, "hooks=[grad_clip,clash]")
+@pytest.mark.parametrize("line", ["hooks=[grad_clip,clash]", "hooks=clash", "change=clashing"])
+def test_a_hook_option_that_writes_another_key_is_refused(composer: Composer, line: str) -> None:
+    with pytest.raises(LabError, match=r"conf/hooks/clash\.yaml writes hooks\.grad_clip"):
+        of(composer, line)
+
+
+def test_a_class_typed_without_its_option_is_refused(composer: Composer) -> None:
+    with pytest.raises(LabError, match="a class comes with its option"):
+        of(composer, "model.norm._target_=lab.model.norm.rmsnorm.RMSNorm")
+
+
+def test_a_hook_called_an_observer_since_the_pin_still_counts(project: Project) -> None:
+    pin(project.composer(), "clipped", ("hooks=grad_clip",))
+    path = project.root / "conf/hooks/grad_clip.yaml"
+    path.write_text(path.read_text().replace("max_norm: 1.0", "max_norm: 0.5\n  observes: true"))
+    with pytest.raises(OneChangeError, match="edited since"):
+        require_one_change(judge(project.composer(), ("baseline=clipped",)))
+
+
+def test_minus_zero_is_zero(composer: Composer) -> None:
+    verdict = of(composer, "model.dropout=-0.0")
+    assert (verdict.label, str(verdict.composition.resolved["model"]["dropout"])) == ("baseline", "0.0")
+
+
+@pytest.mark.parametrize("line", ["trainer.batch_size=7", "model.context=300", "trainer.tokens=1000000"])
+def test_a_budget_that_is_no_whole_number_of_steps_is_refused(composer: Composer, line: str) -> None:
+    with pytest.raises(LabError, match="is no whole number of steps"):
+        of(composer, line)
 
 
 # -- edits of conf/ since the pin

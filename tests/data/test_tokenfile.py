@@ -94,7 +94,7 @@ def test_each_field_of_a_foreign_file_has_its_message_even_when_the_digest_fits(
 
 
 def test_a_missing_file_is_told_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"can't read token file .*nothing: No such file(.|\n)*lab prepare"):
+    with pytest.raises(DataError, match=r"can't read token file .*nothing: No such file(.|\n)*the next run makes it again"):
         TokenFile.open(tmp_path / "nothing")
 
 

@@ -56,6 +56,7 @@ class Store:
         manifest |= {"label": label, "factors": {}, "protocol": {}, "code": told.get("code", CODE), "tokens": {}, "bits": bits}
         manifest |= {"cohort_parts": {"device": "cpu", "device_class": "x86_64", "torch": "2.13"}, "steps": 100, "tokens_per_step": 64}
         manifest |= {"parameters": {"total": 1000, "embedding": 100}}
+        manifest |= {"change_id": told.get("change_id", digest("change", label))}
         (folder / "manifest.json").write_text(json.dumps(manifest))
         if status in ("finished", "diverged"):
             (folder / "result.json").write_text(json.dumps(sealed(self.result(identity, seed, status, value, told))))

@@ -118,7 +118,7 @@ def test_a_damaged_run_is_named_and_the_others_load(store: Store, file: str, con
     assert str(store.root) not in found.left_out[0].why
 
 
-@pytest.mark.parametrize("field", ["seed", "identity", "arm_id", "cohort", "label", "code"])
+@pytest.mark.parametrize("field", ["seed", "identity", "arm_id", "change_id", "cohort", "label", "code"])
 @pytest.mark.parametrize("value", [None, True, 10**30, ["x"]])
 def test_a_field_of_the_wrong_type_leaves_out_one_run(store: Store, field: str, value: object):
     folder = store.baseline(2)[0]

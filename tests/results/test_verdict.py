@@ -213,14 +213,46 @@ def test_many_arms_in_a_study_make_each_claim_harder(store: Store):
     assert "it excludes zero, but not once corrected" in verdict.reading
 
 
-def test_the_family_is_the_study_of_the_newest_request(store: Store):
+def test_an_arm_is_judged_in_the_study_of_its_first_request_and_counts_in_every(store: Store):
     store.baseline(3)
     folder = store.shifted("hooks=ema", 3, -0.05, study="averages")[0]
-    store.run("hooks=other", 0, status="unfinished", study="later")
-    assert store.verdict("hooks=ema").family == 1
+    store.shifted("hooks=other", 3, -0.05, study="later")
+    assert store.verdict("hooks=other").family == 1
     store.ask(folder, "hooks=ema", study="later")
-    verdict = store.verdict("hooks=ema")
-    assert (verdict.evidence.arm.study, verdict.family) == ("later", 2)
+    assert (store.verdict("hooks=ema").evidence.arm.study, store.verdict("hooks=ema").family) == ("averages", 1)
+    assert store.verdict("hooks=other").family == 2
+
+
+@pytest.mark.parametrize("again", ["alone", "screening"])
+def test_sweeping_the_lucky_arm_again_alone_does_not_undo_the_correction(store: Store, again: str):
+    store.baseline(3)
+    lucky = store.shifted("hooks=lucky", 3, -0.008, wobble=2.0, study="four")
+    for arm in range(3):
+        store.shifted(f"hooks=h{arm}", 3, 0.0, wobble=4, study="four")
+    before = store.verdict("hooks=lucky")
+    assert before.evidence.p is not None
+    assert before.evidence.p < 0.05  # alone, it would be called better
+    assert (before.word, before.family) == ("cannot tell", 4)
+    for folder in lucky:
+        store.ask(folder, "hooks=lucky", study=again)
+    store.run("hooks=lucky", 3, BASE[3] - 0.008, study=again)
+    after = store.verdict("hooks=lucky")
+    assert (after.word, after.family, after.p) == (before.word, before.family, before.p)
+
+
+def test_an_arm_asked_for_first_in_another_cohort_was_declared_there(store: Store):
+    store.shifted("hooks=ema", 1, -0.05, study="wide", cohort="d" * 64)
+    store.run("hooks=other", 0, status="unfinished", study="wide", cohort="d" * 64)
+    store.baseline(3)
+    store.shifted("hooks=ema", 3, -0.05, study="alone")
+    assert store.verdict("hooks=ema").family == 2
+
+
+def test_exploring_declares_no_study(store: Store):
+    store.baseline(3)
+    for folder in store.shifted("hooks=ema", 3, -0.05, study="play", exploring=True):
+        store.ask(folder, "hooks=ema", study="meant")
+    assert store.verdict("hooks=ema").evidence.arm.study == "meant"
 
 
 def test_single_runs_are_tagged_as_screening(store: Store):
@@ -232,7 +264,9 @@ def test_single_runs_are_tagged_as_screening(store: Store):
 def test_pairs_across_bits_are_allowed_and_marked(store: Store):
     store.baseline(3)
     store.shifted("hooks=ema", 3, -0.05, bits={"torch": "2.13", "threads": 4})
-    assert store.verdict("hooks=ema").evidence.across_bits == 3
+    verdict = store.verdict("hooks=ema")
+    assert verdict.evidence.across_bits == 3
+    assert verdict.reading.startswith("hooks=ema: better (3 pairs across bits). -0.0")
 
 
 def test_training_again_under_other_bits_does_not_replace_the_first_number(store: Store):

@@ -1,0 +1,88 @@
+"""Which runs were asked for under one pin, and by which requests. Knows no cohort's or code's rules and no statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from lab.results.record import Request, Run
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One run with the requests for it under this pin that may be judged, oldest first."""
+
+    run: Run
+    requests: tuple[Request, ...]
+
+    @property
+    def newest(self) -> Request:
+        return self.requests[-1]
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it was ever asked for without a change."""
+        return any(request.changes == 0 for request in self.requests)
+
+
+def judged_request(request: Request) -> bool:
+    """Zero or one change, not exploring; more than one change is never judged, whoever let it through."""
+    return not request.exploring and request.changes <= 1
+
+
+def pool(found: Iterable[Run], under: Iterable[Request]) -> tuple[list[Asked], tuple[Run, ...]]:
+    """Each identity once (with an outcome, if any of its folders has one), with its requests; and the runs that only explore."""
+    requests: dict[str, list[Request]] = {}
+    for request in under:
+        requests.setdefault(request.directory, []).append(request)
+    same: dict[str, list[Run]] = {}
+    for run in found:
+        same.setdefault(run.identity, []).append(run)
+    asked, explored = [], []
+    for runs in same.values():
+        run = min(runs, key=lambda run: (not run.done, run.directory))
+        wanted = sorted((request for twin in runs for request in requests.get(twin.directory, [])), key=lambda request: request.number)
+        if ordinary := tuple(request for request in wanted if judged_request(request)):
+            asked.append(Asked(run, ordinary))
+        elif wanted:
+            explored.append(run)
+    return asked, tuple(explored)
+
+
+def grouped(asked: Iterable[Asked]) -> dict[str, list[Asked]]:
+    groups: dict[str, list[Asked]] = {}
+    for item in asked:
+        groups.setdefault(item.run.arm_id, []).append(item)
+    return groups
+
+
+def within(arms: Mapping[str, list[Asked]], cohort: str | None) -> dict[str, list[Asked]]:
+    inside = {arm_id: [item for item in items if item.run.cohort == cohort] for arm_id, items in arms.items()}
+    return {arm_id: items for arm_id, items in inside.items() if items}
+
+
+def reference_changes(asked: Iterable[Asked]) -> dict[str, str]:
+    """Per cohort the change_id that is the baseline: that of the first request without a change, where it ran; else the cohort's first.
+
+    Per cohort, since another text has other tokens. The first, since a later one must not replace what arms were compared with.
+    """
+    plain = [(request.number, item.run) for item in asked for request in item.requests if request.changes == 0]
+    runs = [run for _, run in sorted(plain, key=lambda pair: (pair[0], pair[1].directory))]
+    references: dict[str, str] = {}
+    for run in sorted(runs, key=lambda run: run.change_id != runs[0].change_id):  # stable: the very first change, then by request
+        references.setdefault(run.cohort, run.change_id)
+    return references
+
+
+def as_arms(asked: Iterable[Asked]) -> list[Asked]:
+    """What was asked for with a change, by those requests alone."""
+    wanted = [replace(item, requests=tuple(request for request in item.requests if request.changes == 1)) for item in asked]
+    return [item for item in wanted if item.requests]
+
+
+def first_request(items: Iterable[Asked]) -> Request:
+    return min((item.requests[0] for item in items), key=lambda request: (request.number, request.directory))
+
+
+def newest_request(items: Iterable[Asked]) -> Request:
+    return max((item.newest for item in items), key=lambda request: (request.number, request.directory))
