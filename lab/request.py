@@ -14,6 +14,7 @@ from typing import Any
 from lab.ablate.codemap import code_map
 from lab.ablate.refusal import require_one_change
 from lab.ablate.rule import Verdict
+from lab.config.diff import say
 from lab.config.identity import arm_id, change_id, cohort_id, of_role, run_identity
 from lab.data.prepare import PreparedData, prepare, require_length
 from lab.errors import ConfigError
@@ -35,6 +36,7 @@ class Job:
     study: str
     command: str
     overrides: list[str]
+    held: list[str]  # typed to stay where the baseline has them, and what a swapped component got of its own
     config: dict[str, Any]  # resolved
 
     @property
@@ -44,7 +46,7 @@ class Job:
     @property
     def request(self) -> dict[str, Any]:
         """Who asked, for what and why: a line of requests.jsonl."""
-        kept = ("baseline", "lock", "label", "changes", "study", "exploring", "command")
+        kept = ("baseline", "lock", "label", "changes", "held", "study", "exploring", "command")
         return {name: getattr(self, name) for name in kept} | {"note": self.config["note"], "why": self.config["why"]}
 
 
@@ -80,6 +82,8 @@ def job_of(verdict: Verdict, root: Path, command: str, study: str | None = None,
         study=study or config["study"],
         command=command,
         overrides=overrides,
+        held=[f"{move.path}={say(move.new)} (held)" for move in verdict.held]
+        + [f"{each} (its own)" for each in verdict.composition.settled],
         config=config,
     )
 

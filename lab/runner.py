@@ -108,8 +108,8 @@ def train(identified: Identified, folder: RunFolder, console: Console) -> dict[s
         raise explained(error, folder) from error
     files = [folder.manifest, folder.config, folder.overrides, *sorted(folder.checkpoint.glob("step-*"))]
     digests = outcome["digests"] | {path.relative_to(folder.path).as_posix(): sha256_file(path) for path in files}
-    result = {"schema": SCHEMA, "identity": identified.identity} | outcome | {"digests": digests}
-    write_json(folder.result, sealed(result))
+    result = sealed({"schema": SCHEMA, "identity": identified.identity} | outcome | {"digests": digests})
+    write_json(folder.result, result)
     console.end(result)
     return result
 

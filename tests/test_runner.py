@@ -126,6 +126,7 @@ def test_configuration_manifest_and_request_say_what_was_run_and_for_whom(finish
         "baseline": "tiny",
         "lock": read_json(finished.root / "conf" / "baseline" / "tiny.lock.json")["sha256"],
         "label": "hooks=grad_clip",
+        "held": [],
         "study": "screening",
         "exploring": False,
         "note": "does clipping help?",
@@ -265,7 +266,7 @@ def test_a_diverged_run_is_an_outcome_and_is_found_again(tiny: Project, capsys: 
     assert status_of(folder) == "diverged"
     done = tiny.python("run.py", *typed, status=0)
     assert "found, not trained again: diverged at step" in done.stdout and contents(folder) == before
-    assert main(["--root", str(tiny.root), "show", "lr=1e9"]) == 0 and "diverged at step" in capsys.readouterr().out
+    assert main(["--root", str(tiny.root), "show", "optimizer.lr"]) == 0 and "diverged at step" in capsys.readouterr().out
 
 
 # -- failing
@@ -327,3 +328,24 @@ def test_a_request_that_the_rule_refuses_cannot_become_a_job(tiny: Project) -> N
         require_one_change(verdict)
     with pytest.raises(OneChangeError):
         job_of(verdict, tiny.root, "")
+
+
+def test_a_run_goes_on_only_with_its_own_factors_and_with_the_cadence_that_it_was_begun_with(
+    tiny: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = ask(tiny, "baseline=tiny")
+    folder = only_run(tiny)
+    folder.result.unlink()  # cut after its last checkpoint
+    again = ask(tiny, "baseline=tiny", "trainer.log_every=1")
+    assert "begun with trainer.log_every=2 and goes on with it, not with 1" in capsys.readouterr().out
+    assert again["digests"]["metrics.jsonl"] == result["digests"]["metrics.jsonl"]
+    folder.result.unlink()
+    folder.config.write_text(folder.config.read_text().replace("lr: 0.001", "lr: 0.05"))
+    with pytest.raises(StoreError, match=r"was edited: trainer\.optimizer\.lr is 0\.05 there"):
+        ask(tiny, "baseline=tiny")
+
+
+def test_the_values_that_a_swapped_component_gets_are_told(tiny: Project) -> None:
+    tiny.python("-m", "lab", "pin", "tuned", "baseline=tiny", "model.mlp.expansion=2.0")
+    job = job_of(judge(tiny.composer(), ("baseline=tuned", "model/mlp=swiglu")), tiny.root, "")
+    assert job.held == ["model.mlp.expansion=4.0 (its own)"]

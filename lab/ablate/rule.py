@@ -180,7 +180,8 @@ class Count:
         attached = [text for path, text in self.typed.items() if "." in path and self.owns(change, path)]
         now = self.composition.leaves
         moves = [replace(move, new=now.get(move.path, ABSENT)) if move.path in self.typed else move for move in change.moves]
-        return replace(change, moves=tuple(moves), typed=(*change.typed, *attached))
+        kept = tuple(move for move in moves if not same(move.old, move.new))
+        return replace(change, moves=kept, typed=(*change.typed, *attached))
 
     def drift(self, changes: list[Change]) -> list[Change]:
         """Leaves that today's conf/ gives another value than the pin, and that nothing counted explains."""

@@ -9,9 +9,10 @@ from typing import Literal
 
 from lab.results.evidence import Evidence, Outlook
 from lab.results.pin import Pin
-from lab.results.statistics import Paired
+from lab.results.statistics import Paired, cautious_factor, look_that_settles
 
 Word = Literal["before the first look", "identical", "unstable", "stabler", "better", "worse", "no difference", "cannot tell"]
+MOST_SEEDS = 1000  # what a reader could still take for a plan
 DECIDED: frozenset[Word] = frozenset({"identical", "unstable", "stabler", "better", "worse", "no difference"})
 
 
@@ -139,7 +140,7 @@ def ahead(about: Context) -> str:
     if outlook.detectable is not None:
         parts.append(f"The smallest effect that this design could find is {size(outlook.detectable)} (80 % power).")
     if following is None:
-        return " ".join([*parts, f"This was the last look ({last} seeds)."])
+        return " ".join([*parts, f"This was the last look ({last} seeds){beyond(about)}."])
     cost = f", {duration(following.seconds)}" if following.seconds is not None else ""
     first = "First" if about.evidence.look is None else "Next"
     step = f"{first} look: {following.seeds} seeds ({len(following.pending)} more{cost})"
@@ -147,6 +148,21 @@ def ahead(about: Context) -> str:
         cautious = f" (cautious: {look_name(outlook.cautious)})" if outlook.likely is not None else ""
         step += f"; likely needed: {look_name(outlook.likely)}{cautious}"
     return " ".join([*parts, f"{step}."])
+
+
+def beyond(about: Context) -> str:
+    """After the last look: how many seeds would likely settle it, in a new baseline with one such look."""
+    estimate, effect = about.evidence.estimate, about.smallest_effect
+    if estimate is None or estimate.spread is None or effect is None:
+        return ""
+    likely, cautious = (
+        look_that_settles(range(2, MOST_SEEDS + 1), estimate.spread * factor, about.pin.alpha, effect)
+        for factor in (1.0, cautious_factor(estimate.n))
+    )
+    if likely is None:
+        return f"; more than {MOST_SEEDS} seeds would be needed to settle it against D"
+    careful = cautious or f"more than {MOST_SEEDS}"
+    return f"; about {likely} seeds would settle it against D (cautious: {careful}), in a baseline with such a look"
 
 
 def numbers(about: Context) -> str:

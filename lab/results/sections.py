@@ -117,8 +117,11 @@ def readings(report: Report) -> list[str]:
         estimate = verdict.evidence.estimate
         bought = ""
         if estimate is not None and estimate.gain is not None and verdict.evidence.look is not None:
-            related = f"; correlation {estimate.correlation:+.2f}" if estimate.correlation is not None else ""
-            bought = f" (Pairing divided the variance by {estimate.gain:.{1 if estimate.gain < 10 else 0}f}{related}.)"
+            related = f"; correlation {estimate.correlation:+.2f}" if estimate.correlation is not None and estimate.n > 2 else ""
+            if estimate.gain >= 1:
+                bought = f" (Pairing divided the variance by {estimate.gain:.{1 if estimate.gain < 10 else 0}f}{related}.)"
+            else:
+                bought = f" (Pairing bought nothing: it multiplied the variance by {1 / estimate.gain:.1f}{related}.)"
         lines.append(verdict.reading + bought)
     return lines
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.files import read_json, write_json
+from lab.files import read_json, seal_holds, sealed, write_json
 from lab.results.lineup import Arm
 from lab.results.pin import Pin
 from lab.results.record import SCHEMA, Run, number
@@ -65,6 +65,8 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     content = read_json(path)
+    if not seal_holds(content):
+        raise ValueError("measured.json was edited")
     entries = content.get("measured")
     if content.get("schema") != SCHEMA or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("not a measured.json of this version")
@@ -80,9 +82,9 @@ def fall_of_second_half(runs: Sequence[Run]) -> dict[int, float]:
 def freeze(path: Path, pin: Pin, entries: list[dict[str, Any]] | None, entry: dict[str, Any]) -> str:
     """Write the entry beside the others, and say what became of it."""
     if entries is None:
-        return f"not frozen: runs/{pin.name}/measured.json is damaged (delete it, and the next report freezes D anew)"
+        return f"not frozen: runs/{pin.name}/measured.json is damaged or edited (delete it, and the next report freezes D anew)"
     try:
-        write_json(path, {"schema": SCHEMA, "measured": [*entries, entry]})
+        write_json(path, sealed({"schema": SCHEMA, "measured": [*entries, entry]}))
     except OSError:
         return f"not frozen: runs/{pin.name}/measured.json can't be written"
     return f"frozen in runs/{pin.name}/measured.json"

@@ -73,6 +73,8 @@ class Console:
             return
         against = "" if request["label"] == "baseline" else f" against baseline `{request['baseline']}`"
         self.say(f"{self._name}{against}{' (exploring: enters no verdict)' if request['exploring'] else ''}")
+        for each in request["held"]:
+            self.say(f"  {each}")
         self.say(f"{short(folder)}: {manifest['steps']:,} steps of {manifest['tokens_per_step']:,} tokens")
 
     def end(self, result: Mapping[str, Any]) -> None:

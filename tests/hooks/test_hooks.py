@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lab.errors import ConfigError
 from tests.train.tiny import HOOKS, parts
 
 CLIP, Z = {"grad_clip": HOOKS["grad_clip"]}, {"z_loss": HOOKS["z_loss"]}
@@ -44,3 +45,15 @@ def test_z_loss_adds_a_loss_of_its_own_that_the_training_loss_does_not_show(tmp_
         logits_BTV = parts(tmp_path).model(state.inputs_BT)
     assert state.auxiliary["z_loss"] == pytest.approx(1e-2 * logits_BTV.logsumexp(-1).square().mean().item(), rel=1e-5)
     assert any(not torch.equal(a, b) for a, b in zip(plain, penalised, strict=True))
+
+
+def test_the_order_in_which_hooks_are_typed_moves_no_bit(tmp_path):
+    orders = [dict(sorted(HOOKS.items(), reverse=reverse)) for reverse in (False, True)]
+    made = [parts(tmp_path, hooks=hooks).loop.hooks for hooks in orders]
+    assert list(orders[0]) != list(orders[1])
+    assert list(made[0]) == list(made[1])
+
+
+def test_an_option_that_calls_a_hook_an_observer_against_its_class_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="the class says observes = False, its option says True"):
+        parts(tmp_path, hooks={"grad_clip": HOOKS["grad_clip"] | {"observes": True}})
