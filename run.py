@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lab.ablate.refusal import require_one_change
-from lab.ablate.rule import Verdict, judge
+from lab.ablate.rule import Tally, count_changes
 from lab.config import words
 from lab.config.compose import Composer
 from lab.config.diff import node, say
@@ -48,15 +48,15 @@ def main() -> int:
         if arguments.cfg == "job" and not arguments.multirun:
             print(shown(arguments), end="")
             return 0
-        verdict = None if any(getattr(arguments, name) for name in ONLY_SHOWS) else settle(arguments)
+        tally = None if any(getattr(arguments, name) for name in ONLY_SHOWS) else settle(arguments)
 
         failed: list[LabError] = []
 
         @hydra.main(config_path="conf", config_name="config", version_base="1.3")
         def job(_config: DictConfig) -> None:
-            assert verdict is not None, "Hydra starts a job only for what was judged"
+            assert tally is not None, "Hydra starts a job only for what was judged"
             try:
-                start(verdict)
+                start(tally)
             except LabError as error:  # let through, Hydra would print its own line first
                 failed.append(error)
 
@@ -96,7 +96,7 @@ def shown(arguments: Namespace) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(part)) if isinstance(part, dict) else f"{say(part)}\n"
 
 
-def settle(arguments: Namespace) -> Verdict | None:
+def settle(arguments: Namespace) -> Tally | None:
     """Check the typed words, and let Hydra compose what will run: a swapped component gets its own values.
 
     None where nothing is judged here: a sweep judges all its arms itself, and `--cfg` only shows.
@@ -117,19 +117,19 @@ def settle(arguments: Namespace) -> Verdict | None:
         raise ConfigError(
             f"study={composition.resolved['study']}: a single run falls into the study `screening`\na study is a sweep's: add --multirun"
         )
-    verdict = judge(composer, typed)
-    require_one_change(verdict)
-    return verdict
+    tally = count_changes(composer, typed)
+    require_one_change(tally)
+    return tally
 
 
-def start(verdict: Verdict) -> None:
+def start(tally: Tally) -> None:
     """Find or train the run that was judged."""
     from lab.request import job_of  # numpy and more: not for --help, --cfg, completion or a refusal
     from lab.runner import run
     from lab.store.console import Console
 
-    command = " ".join(["python run.py", *(words.shell(word) for word in verdict.composition.overrides)])
-    run(job_of(verdict, ROOT, command), Console())
+    command = " ".join(["python run.py", *(words.shell(word) for word in tally.composition.overrides)])
+    run(job_of(tally, ROOT, command), Console())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 
 from lab.ablate.codemap import code_map
 from lab.ablate.refusal import require_one_change
-from lab.ablate.rule import Verdict
+from lab.ablate.rule import Tally
 from lab.config.diff import say
 from lab.config.identity import arm_id, change_id, cohort_id, of_role, run_identity
 from lab.data.prepare import PreparedData, prepare, require_length
@@ -65,25 +65,24 @@ class Identified:
         return identity
 
 
-def job_of(verdict: Verdict, root: Path, command: str, study: str | None = None, seed: int | None = None) -> Job:
+def job_of(tally: Tally, root: Path, command: str, study: str | None = None, seed: int | None = None) -> Job:
     """Freeze a request that the rule allows. Raises OneChangeError for one that it doesn't."""
-    require_one_change(verdict)
-    config, overrides = dict(verdict.composition.resolved), list(verdict.composition.overrides)
+    require_one_change(tally)
+    config, overrides = dict(tally.composition.resolved), list(tally.composition.overrides)
     if seed is not None:
         config["seed"] = seed
         overrides.append(f"seed={seed}")
     return Job(
         root=str(root),
-        baseline=verdict.pin.name,
-        lock=verdict.pin.sha256,
-        label=verdict.label,
-        changes=[change.record() for change in verdict.changes],
-        exploring=verdict.exploring,
+        baseline=tally.pin.name,
+        lock=tally.pin.sha256,
+        label=tally.label,
+        changes=[change.record() for change in tally.changes],
+        exploring=tally.exploring,
         study=study or config["study"],
         command=command,
         overrides=overrides,
-        held=[f"{move.path}={say(move.new)} (held)" for move in verdict.held]
-        + [f"{each} (its own)" for each in verdict.composition.settled],
+        held=[f"{move.path}={say(move.new)} (held)" for move in tally.held] + [f"{each} (its own)" for each in tally.composition.settled],
         config=config,
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.ablate.refusal import require_one_change
-from lab.ablate.rule import judge
+from lab.ablate.rule import count_changes
 from lab.cli import parser
 from lab.config.compose import Composer
 from lab.errors import OneChangeError
@@ -36,7 +36,7 @@ PLACEHOLDERS = ("NAME", "KEY=", "GROUP=", "...", "RUN")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which the README's own pins have been made."""
     made = copy_of_the_project(tmp_path_factory.mktemp("docs") / "project")
-    (made.root / "my.txt").write_text("some text\n")
+    (made.root / "my.txt").write_text("some text\n" * 400)
     for command in SHOWN:
         if command.startswith("python -m lab pin") and not any(mark in command for mark in PLACEHOLDERS):
             made.python("-m", "lab", *shlex.split(command)[3:])
@@ -57,12 +57,12 @@ def test_a_command_that_the_docs_show_can_be_typed(project: Project, command: st
         words = arguments.overrides if words[1] == "plan" else []
     words = [each for each in words if not each.startswith("-") and each != "job"]
     fixed, listed, _ = sort_words(words, composer) if "--multirun" in command or "plan" in command else (words, {}, [])
-    verdicts = distinct(
-        [judge(composer, tuple(fixed)), *(each for key in listed for each in judge_values(composer, fixed, key, listed[key]))]
+    tallies = distinct(
+        [count_changes(composer, tuple(fixed)), *(each for key in listed for each in judge_values(composer, fixed, key, listed[key]))]
     )
-    for verdict in verdicts:
+    for tally in tallies:
         if command in REFUSED:
             with pytest.raises(OneChangeError):
-                require_one_change(verdict)
+                require_one_change(tally)
         else:
-            require_one_change(verdict)
+            require_one_change(tally)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lab.ablate.baseline import pin
-from lab.ablate.rule import judge
+from lab.ablate.rule import count_changes
 from lab.errors import StoreError
 from lab.files import read_json, read_rows
 from lab.request import Identifier, job_of
@@ -57,7 +57,7 @@ def straight(template: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFol
     """The same run in another copy of the project, never disturbed."""
     root = tmp_path_factory.mktemp("straight") / "project"
     shutil.copytree(template, root)
-    run(job_of(judge(Project(root).composer(), COMMAND[1:]), root, ""), Console())
+    run(job_of(count_changes(Project(root).composer(), COMMAND[1:]), root, ""), Console())
     (folder,) = run_folders(root)
     return folder
 
@@ -97,7 +97,7 @@ def ends_like(folder: RunFolder, straight: RunFolder) -> None:
 
 
 def test_a_run_killed_at_random_instants_goes_on_to_the_same_bits(project: Project, straight: RunFolder) -> None:
-    job, chance = job_of(judge(project.composer(), COMMAND[1:]), project.root, ""), random.SystemRandom()
+    job, chance = job_of(count_changes(project.composer(), COMMAND[1:]), project.root, ""), random.SystemRandom()
     folder = Identifier(project.root).identify(job).folder
     reached, instants = 0, 2
     for _ in range(instants):
@@ -124,7 +124,7 @@ def test_a_run_killed_at_random_instants_goes_on_to_the_same_bits(project: Proje
 
 
 def test_a_signal_lets_a_run_checkpoint_and_leave_and_a_second_one_kills_it(project: Project, straight: RunFolder) -> None:
-    job = job_of(judge(project.composer(), COMMAND[1:]), project.root, "")
+    job = job_of(count_changes(project.composer(), COMMAND[1:]), project.root, "")
     folder = Identifier(project.root).identify(job).folder
     stopped_at = 0
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,7 +15,7 @@ import yaml
 
 from lab.ablate.baseline import pin
 from lab.ablate.refusal import require_one_change
-from lab.ablate.rule import judge
+from lab.ablate.rule import count_changes
 from lab.cli import main
 from lab.errors import MachineError, OneChangeError, StoreError
 from lab.files import read_json, read_rows, sha256_file
@@ -37,7 +37,7 @@ class Mine:
 
 def ask(project: Project, *typed: str) -> dict[str, Any]:
     """What `python run.py TYPED` does, in this process."""
-    verdict = judge(project.composer(), typed)
+    verdict = count_changes(project.composer(), typed)
     return run(job_of(verdict, project.root, " ".join(["python run.py", *typed])), Console())
 
 
@@ -215,7 +215,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 def test_a_damaged_run_is_refused_and_named(tiny: Project) -> None:
-    job = job_of(judge(tiny.composer(), ("baseline=tiny",)), tiny.root, "")
+    job = job_of(count_changes(tiny.composer(), ("baseline=tiny",)), tiny.root, "")
     run(job, Console())
     folder = only_run(tiny)
     for name, damage in DAMAGES.items():
@@ -295,7 +295,7 @@ def test_code_that_raises_leaves_the_traceback_in_the_run_and_one_line_on_the_co
 
 
 def test_a_run_that_failed_for_the_machines_sake_goes_on_when_that_is_put_right(tiny: Project) -> None:
-    folder = Identifier(tiny.root).identify(job_of(judge(tiny.composer(), ("baseline=tiny",)), tiny.root, "")).folder
+    folder = Identifier(tiny.root).identify(job_of(count_changes(tiny.composer(), ("baseline=tiny",)), tiny.root, "")).folder
     folder.path.mkdir(parents=True)
     folder.metrics.mkdir()  # something stands where the rows should go
     with pytest.raises(MachineError, match=r"the machine failed this run: IsADirectoryError"):
@@ -323,7 +323,7 @@ def test_a_console_that_nobody_reads_any_more_ends_no_training(tiny: Project) ->
 
 
 def test_a_request_that_the_rule_refuses_cannot_become_a_job(tiny: Project) -> None:
-    verdict = judge(tiny.composer(), ("baseline=tiny", "hooks=[grad_clip,z_loss]"))
+    verdict = count_changes(tiny.composer(), ("baseline=tiny", "hooks=[grad_clip,z_loss]"))
     with pytest.raises(OneChangeError):
         require_one_change(verdict)
     with pytest.raises(OneChangeError):
@@ -347,5 +347,5 @@ def test_a_run_goes_on_only_with_its_own_factors_and_with_the_cadence_that_it_wa
 
 def test_the_values_that_a_swapped_component_gets_are_told(tiny: Project) -> None:
     tiny.python("-m", "lab", "pin", "tuned", "baseline=tiny", "model.mlp.expansion=2.0")
-    job = job_of(judge(tiny.composer(), ("baseline=tuned", "model/mlp=swiglu")), tiny.root, "")
+    job = job_of(count_changes(tiny.composer(), ("baseline=tuned", "model/mlp=swiglu")), tiny.root, "")
     assert job.held == ["model.mlp.expansion=4.0 (its own)"]

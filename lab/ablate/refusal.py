@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from lab.ablate.rule import Verdict
+from lab.ablate.rule import Tally
 from lab.config import words
 from lab.config.diff import Change, Move, say
 from lab.errors import OneChangeError
 
 
-def require_one_change(verdict: Verdict) -> None:
+def require_one_change(tally: Tally) -> None:
     """Raise OneChangeError unless the request is the baseline, one change, or explores."""
-    if verdict.exploring or (len(verdict.changes) <= 1 and not verdict.incomparable and not verdict.drifted):
+    if tally.exploring or (len(tally.changes) <= 1 and not tally.incomparable and not tally.drifted):
         return
-    pin = f"baseline `{verdict.pin.name}` ({verdict.pin.short})"
-    if verdict.incomparable:
-        raise OneChangeError(incomparable_message(verdict, pin))
-    if verdict.drifted:
-        raise OneChangeError(drift_message(verdict, pin))
-    count = len(verdict.changes)
-    rows = [(change.path, f"{say(change.old)} -> {say(change.new)}", change.source, change) for change in verdict.changes]
+    pin = f"baseline `{tally.pin.name}` ({tally.pin.short})"
+    if tally.incomparable:
+        raise OneChangeError(incomparable_message(tally, pin))
+    if tally.drifted:
+        raise OneChangeError(drift_message(tally, pin))
+    count = len(tally.changes)
+    rows = [(change.path, f"{say(change.old)} -> {say(change.new)}", change.source, change) for change in tally.changes]
     listing = table([row[:3] for row in rows], [inner_moves(row[3]) for row in rows])
-    commands = "\n".join(f"  {command(verdict, change)}" for change in verdict.changes)
+    commands = "\n".join(f"  {command(tally, change)}" for change in tally.changes)
     raise OneChangeError(
         f"refused: this run makes {count} changes to {pin}; an ablation makes one\n{listing}\n"
         f"run them one by one:\n{commands}\n"
@@ -28,10 +28,10 @@ def require_one_change(verdict: Verdict) -> None:
     )
 
 
-def command(verdict: Verdict, change: Change) -> str:
+def command(tally: Tally, change: Change) -> str:
     """What to type for just this change, on this baseline."""
-    start = [] if verdict.pin.name == "default" else [f"baseline={verdict.pin.name}"]
-    path = [each for each in verdict.composition.overrides if each.startswith("data.path=")]
+    start = [] if tally.pin.name == "default" else [f"baseline={tally.pin.name}"]
+    path = [each for each in tally.composition.overrides if each.startswith("data.path=")]
     return " ".join(["python run.py", *(words.shell(each) for each in (*start, *path, *change.typed))])
 
 
@@ -53,17 +53,17 @@ def table(rows: list[tuple[str, str, str]], inner: list[list[str]] | None = None
     return "\n".join(lines)
 
 
-def incomparable_message(verdict: Verdict, pin: str) -> str:
+def incomparable_message(tally: Tally, pin: str) -> str:
     """Protocol or judgement differs: no count of changes would make the runs comparable."""
     rows = []
     held = []
-    for move in verdict.incomparable:
-        source = verdict.composition.unresolved_leaves.get(move.path)
+    for move in tally.incomparable:
+        source = tally.composition.unresolved_leaves.get(move.path)
         follows = isinstance(source, str) and source.startswith("${")
         rows.append((move.path, f"{say(move.old)} -> {say(move.new)}", f"follows {source[2:-1]}" if follows and source else ""))
-        if follows and can_hold(verdict, move):
+        if follows and can_hold(tally, move):
             held.append(f"{move.path}={say(move.old)}")
-    overrides = [each for each in verdict.composition.overrides if not each.startswith(("seed=", "note=", "explore=", "study="))]
+    overrides = [each for each in tally.composition.overrides if not each.startswith(("seed=", "note=", "explore=", "study="))]
     start = "python -m lab pin NAME " + " ".join(words.shell(each) for each in overrides)
     hold = f"hold it where the baseline has it: add {' '.join(held)}\n" if held else ""
     return (
@@ -73,16 +73,16 @@ def incomparable_message(verdict: Verdict, pin: str) -> str:
     )
 
 
-def can_hold(verdict: Verdict, move: Move) -> bool:
+def can_hold(tally: Tally, move: Move) -> bool:
     """Whether a derived leaf could keep the baseline's value here: a block longer than the context couldn't be read."""
-    return move.path != "trainer.evaluation.block" or move.old <= verdict.composition.resolved["model"]["context"]
+    return move.path != "trainer.evaluation.block" or move.old <= tally.composition.resolved["model"]["context"]
 
 
-def drift_message(verdict: Verdict, pin: str) -> str:
+def drift_message(tally: Tally, pin: str) -> str:
     """conf/ was edited since the pin: even the baseline itself would be another one."""
-    rows = [(change.path, f"{say(change.old)} -> {say(change.new)}", change.source) for change in verdict.changes]
+    rows = [(change.path, f"{say(change.old)} -> {say(change.new)}", change.source) for change in tally.changes]
     return (
         f"refused: conf/ was edited since {pin} was pinned, and the edit counts as a change\n{table(rows)}\n"
         f"put the file back and type the value instead (as KEY=VALUE), or add a new option file;\n"
-        f"or pin it anew: python -m lab pin {verdict.pin.name} --again"
+        f"or pin it anew: python -m lab pin {tally.pin.name} --again"
     )

@@ -22,7 +22,7 @@ COMPARED = ("factor", "protocol")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Tally:
     """What the rule says of one request."""
 
     pin: Pin
@@ -59,13 +59,13 @@ def label_of(change: Change) -> str:
     )
 
 
-def judge(composer: Composer, overrides: tuple[str, ...]) -> Verdict:
+def count_changes(composer: Composer, overrides: tuple[str, ...]) -> Tally:
     """Compose, load the pin, count. Raises ConfigError and PinError; never refuses for the count itself."""
     composition = composer.compose(overrides)
     if composition.baseline == "none" or "baseline" not in composition.choices:
         raise ConfigError("this composition has no baseline\nadd baseline=NAME, or pin one: python -m lab pin NAME [overrides]")
     pin = load_pin(composer.root, composition.baseline)
-    return Count(composer, pin, composition).verdict()
+    return Count(composer, pin, composition).tally()
 
 
 class Count:
@@ -80,7 +80,7 @@ class Count:
         self.typed = {override.key_or_group: override.input_line or "" for override in words.parse(composition.overrides)}
         self.words = [f"baseline={pin.name}", *(self.typed[key] for key in ("data.path",) if key in self.typed)]  # a text must be somewhere
 
-    def verdict(self) -> Verdict:
+    def tally(self) -> Tally:
         composition = self.composition
         changes: list[Change] = []
         if not self.equal_to_pin():
@@ -91,7 +91,7 @@ class Count:
             changes = [self.with_attached(change) for change in changes]
             changes += self.drift(changes)
         incomparable = [move for move in moved(self.pinned, composition.leaves) if self.role(move.path) in ("protocol", "judgement")]
-        return Verdict(self.pin, composition, tuple(changes), tuple(incomparable), tuple(self.held()))
+        return Tally(self.pin, composition, tuple(changes), tuple(incomparable), tuple(self.held()))
 
     def equal_to_pin(self) -> bool:
         return not self.factors(moved(self.pinned, self.composition.leaves))

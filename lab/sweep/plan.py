@@ -18,7 +18,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override, Sweep
 
 from lab.ablate.refusal import require_one_change
-from lab.ablate.rule import Verdict, judge
+from lab.ablate.rule import Tally, count_changes
 from lab.config import words
 from lab.config.compose import UNCOUNTED_GROUPS, Composer
 from lab.config.diff import say
@@ -73,24 +73,24 @@ class Plan:
 def make_plan(composer: Composer, typed: Sequence[str], command: str) -> Plan:
     """Compose and check every arm, then identify every run. Raises LabError before anything is written or started."""
     fixed, listed, seeds = sort_words(typed, composer)
-    start = judge(composer, tuple(fixed))
+    start = count_changes(composer, tuple(fixed))
     refuse_single_values(start, listed)
     judged = {key: judge_values(composer, fixed, key, values) for key, values in listed.items()}
-    arms = distinct([start, *(verdict for verdicts in judged.values() for verdict in verdicts)])
+    arms = distinct([start, *(tally for tallies in judged.values() for tally in tallies)])
     judgement = start.pin.judgement
     chosen = seeds or judgement["seeds"][: judgement["looks"][0]]
-    jobs = [job_of(verdict, composer.root, command, seed=seed) for seed in chosen for verdict in arms]
-    family = sha256_of({"lock": start.pin.sha256, "arms": sorted(factor_hash(verdict) for verdict in arms)})
+    jobs = [job_of(tally, composer.root, command, seed=seed) for seed in chosen for tally in arms]
+    family = sha256_of({"lock": start.pin.sha256, "arms": sorted(factor_hash(tally) for tally in arms)})
     named = start.composition.resolved["study"]
     study = named if "study" in words.typed_keys(fixed) else f"sweep-{family[:8]}"
     identifier = Identifier(composer.root)
     rows = [row(number, identifier.identify(replace(job, study=study))) for number, job in enumerate(jobs, 1)]
-    grid = len(chosen) * prod(len(distinct(verdicts)) for verdicts in judged.values())
+    grid = len(chosen) * prod(len(distinct(tallies)) for tallies in judged.values())
     return Plan(
         id=sha256_of({"family": family, "study": study, "runs": [each.identified.identity for each in rows]})[:8],
         study=study,
         baseline=start.pin.name,
-        arms=tuple(verdict.label for verdict in arms[1:]),
+        arms=tuple(tally.label for tally in arms[1:]),
         seeds=tuple(chosen),
         rows=tuple(rows),
         grid=grid,
@@ -166,7 +166,7 @@ def require_factor(key: str, composer: Composer) -> None:
         )
 
 
-def refuse_single_values(start: Verdict, listed: dict[str, list[str]]) -> None:
+def refuse_single_values(start: Tally, listed: dict[str, list[str]]) -> None:
     """A value given alone would move the baseline arm too, which is pinned."""
     if not start.changes and not start.incomparable:
         return
@@ -184,18 +184,18 @@ def refuse_single_values(start: Verdict, listed: dict[str, list[str]]) -> None:
     )
 
 
-def judge_values(composer: Composer, fixed: list[str], key: str, values: list[str]) -> list[Verdict]:
-    """One verdict for each listed value of a key. Raises OneChangeError for a value that makes more than one change."""
-    verdicts = [judge(composer, (*fixed, f"{key}={value}")) for value in values]
-    for verdict in verdicts:
-        require_one_change(verdict)
-        if verdict.exploring:
-            raise explores(verdict)
-    return verdicts
+def judge_values(composer: Composer, fixed: list[str], key: str, values: list[str]) -> list[Tally]:
+    """One tally for each listed value of a key. Raises OneChangeError for a value that makes more than one change."""
+    tallies = [count_changes(composer, (*fixed, f"{key}={value}")) for value in values]
+    for tally in tallies:
+        require_one_change(tally)
+        if tally.exploring:
+            raise explores(tally)
+    return tallies
 
 
-def explores(verdict: Verdict) -> OneChangeError:
-    return OneChangeError(f"refused: {verdict.label} explores, and a sweep is for verdicts\nrun it alone, without --multirun")
+def explores(tally: Tally) -> OneChangeError:
+    return OneChangeError(f"refused: {tally.label} explores, and a sweep is for verdicts\nrun it alone, without --multirun")
 
 
 def hooks_as_typed(names: list[str]) -> str:
@@ -203,16 +203,16 @@ def hooks_as_typed(names: list[str]) -> str:
     return "none" if not names else names[0] if len(names) == 1 else f"[{','.join(names)}]"
 
 
-def distinct(verdicts: list[Verdict]) -> list[Verdict]:
+def distinct(tallies: list[Tally]) -> list[Tally]:
     """The baseline first, then each arm once, in the order in which they were listed."""
-    kept: dict[str, Verdict] = {}
-    for verdict in verdicts:
-        kept.setdefault(factor_hash(verdict), verdict)
+    kept: dict[str, Tally] = {}
+    for tally in tallies:
+        kept.setdefault(factor_hash(tally), tally)
     return list(kept.values())
 
 
-def factor_hash(verdict: Verdict) -> str:
-    return sha256_of(of_role("factor", verdict.composition.resolved))
+def factor_hash(tally: Tally) -> str:
+    return sha256_of(of_role("factor", tally.composition.resolved))
 
 
 def row(number: int, identified: Identified) -> Row:

@@ -8,7 +8,7 @@ import pytest
 
 from lab.ablate.baseline import pin
 from lab.ablate.lock import load_pin, lock_path, option_path
-from lab.ablate.rule import judge
+from lab.ablate.rule import count_changes
 from lab.config.compose import Composer
 from lab.errors import PinError
 from lab.files import read_json, write_json
@@ -35,7 +35,7 @@ def test_a_pinned_baseline_composes_to_what_was_typed(project: Project, kind: st
     nuisances = {"change", "why"}
     assert {k: v for k, v in again.leaves.items() if k not in nuisances} == {k: v for k, v in typed.leaves.items() if k not in nuisances}
     assert again.unresolved["trainer"] == typed.unresolved["trainer"]
-    assert judge(project.composer(), ("baseline=mine",)).label == "baseline"
+    assert count_changes(project.composer(), ("baseline=mine",)).label == "baseline"
 
 
 def test_a_pin_can_start_from_another_baseline(project: Project) -> None:
@@ -130,7 +130,7 @@ def test_pinning_again_after_an_edit_of_conf_takes_the_edit_in(project: Project)
     path.write_text(path.read_text().replace("n_layers: 4 ", "n_layers: 5 "))
     _, moves = pin(project.composer(), "default", (), again=True)
     assert [move.path for move in moves] == ["model.n_layers"]
-    assert judge(project.composer(), ()).label == "baseline"
+    assert count_changes(project.composer(), ()).label == "baseline"
 
 
 def test_a_lock_that_lacks_a_newer_field_is_filled_with_its_default(project: Project) -> None:
@@ -141,8 +141,8 @@ def test_a_lock_that_lacks_a_newer_field_is_filled_with_its_default(project: Pro
 
     parts = {key: content[key] for key in ("file_digest", "choices", "overrides", "composition")}
     write_json(path, content | {"sha256": lock_hash("default", **parts)})
-    assert judge(project.composer(), ()).label == "baseline"
-    assert len(judge(project.composer(), ("model.dropout=0.1",)).changes) == 1
+    assert count_changes(project.composer(), ()).label == "baseline"
+    assert len(count_changes(project.composer(), ("model.dropout=0.1",)).changes) == 1
 
 
 def test_pinning_again_what_is_the_same_changes_no_file(project: Project) -> None:

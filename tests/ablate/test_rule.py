@@ -8,7 +8,7 @@ import pytest
 
 from lab.ablate.baseline import pin
 from lab.ablate.refusal import require_one_change
-from lab.ablate.rule import Verdict, judge
+from lab.ablate.rule import Tally, count_changes
 from lab.config.compose import Composer
 from lab.errors import LabError, OneChangeError
 from tests.conftest import Project, copy_of_the_project
@@ -134,20 +134,20 @@ COUNTS = {
 }
 
 
-def of(composer: Composer, line: str) -> Verdict:
-    return judge(composer, tuple(line.split()))
+def of(composer: Composer, line: str) -> Tally:
+    return count_changes(composer, tuple(line.split()))
 
 
 @pytest.mark.parametrize("line", COUNTS)
 def test_a_command_line_makes_this_many_changes(composer: Composer, line: str) -> None:
-    verdict = of(composer, line)
-    assert len(verdict.changes) == COUNTS[line], [change.path for change in verdict.changes]
-    assert not verdict.incomparable
+    tally = of(composer, line)
+    assert len(tally.changes) == COUNTS[line], [change.path for change in tally.changes]
+    assert not tally.incomparable
     if COUNTS[line] > 1:
         with pytest.raises(OneChangeError, match=f"makes {COUNTS[line]} changes"):
-            require_one_change(verdict)
+            require_one_change(tally)
     else:
-        require_one_change(verdict)
+        require_one_change(tally)
 
 
 def test_at_least_forty_command_lines_are_counted() -> None:
@@ -171,10 +171,10 @@ def test_at_least_forty_command_lines_are_counted() -> None:
     ],
 )
 def test_another_protocol_is_refused_with_the_pin_command(composer: Composer, line: str, path: str) -> None:
-    verdict = of(composer, line)
-    assert path in {move.path for move in verdict.incomparable}
+    tally = of(composer, line)
+    assert path in {move.path for move in tally.incomparable}
     with pytest.raises(OneChangeError, match="python -m lab pin NAME") as refusal:
-        require_one_change(verdict)
+        require_one_change(tally)
     assert path in str(refusal.value)
 
 
@@ -203,8 +203,8 @@ def test_each_way_out_of_a_refusal_is_a_run_with_one_change(composer: Composer, 
     commands = [row.strip() for row in str(refusal.value).splitlines() if row.startswith("  python run.py ")]
     assert len(commands) == COUNTS[line]
     for command in commands:
-        verdict = of(composer, command.removeprefix("python run.py ").replace("'", ""))
-        assert len(verdict.changes) == 1, command
+        tally = of(composer, command.removeprefix("python run.py ").replace("'", ""))
+        assert len(tally.changes) == 1, command
 
 
 def test_a_group_change_lists_the_leaves_that_it_moves(composer: Composer) -> None:
@@ -217,13 +217,13 @@ def test_a_group_change_lists_the_leaves_that_it_moves(composer: Composer) -> No
 
 
 def test_a_pinned_context_holds_when_the_model_is_swapped(composer: Composer) -> None:
-    verdict = of(composer, "baseline=shorter model=small")
-    assert verdict.composition.leaves["model.context"] == 64
+    tally = of(composer, "baseline=shorter model=small")
+    assert tally.composition.leaves["model.context"] == 64
 
 
 def test_a_swapped_optimizer_comes_with_its_own_values_not_the_pinned_ones(composer: Composer) -> None:
-    verdict = of(composer, "baseline=tuned trainer/optimizer=sgd")
-    assert verdict.composition.resolved["trainer"]["optimizer"] == {
+    tally = of(composer, "baseline=tuned trainer/optimizer=sgd")
+    assert tally.composition.resolved["trainer"]["optimizer"] == {
         "_target_": "lab.train.optimizer.sgd.sgd",
         "lr": 0.1,
         "momentum": 0.9,
@@ -254,8 +254,8 @@ def test_the_label_is_what_would_be_typed_after_the_baseline(composer: Composer,
 
 
 def test_a_derived_value_that_is_held_is_listed(composer: Composer) -> None:
-    verdict = of(composer, "model.context=512 trainer.evaluation.block=256")
-    assert [move.path for move in verdict.held] == ["trainer.evaluation.block"]
+    tally = of(composer, "model.context=512 trainer.evaluation.block=256")
+    assert [move.path for move in tally.held] == ["trainer.evaluation.block"]
 
 
 def test_the_refusal_of_a_moved_derived_value_says_how_to_hold_it(composer: Composer) -> None:
@@ -273,9 +273,9 @@ def test_the_refusal_of_a_moved_derived_value_says_how_to_hold_it(composer: Comp
     ],
 )
 def test_whether_a_request_explores_is_decided_by_its_content(composer: Composer, line: str, exploring: bool) -> None:
-    verdict = of(composer, line)
-    assert verdict.exploring is exploring
-    require_one_change(verdict)
+    tally = of(composer, line)
+    assert tally.exploring is exploring
+    require_one_change(tally)
 
 
 @pytest.mark.parametrize("line", ["hooks=[grad_clip,clash]", "hooks=clash", "change=clashing"])
@@ -294,12 +294,12 @@ def test_a_hook_called_an_observer_since_the_pin_still_counts(project: Project) 
     path = project.root / "conf/hooks/grad_clip.yaml"
     path.write_text(path.read_text().replace("max_norm: 1.0", "max_norm: 0.5\n  observes: true"))
     with pytest.raises(OneChangeError, match="edited since"):
-        require_one_change(judge(project.composer(), ("baseline=clipped",)))
+        require_one_change(count_changes(project.composer(), ("baseline=clipped",)))
 
 
 def test_minus_zero_is_zero(composer: Composer) -> None:
-    verdict = of(composer, "model.dropout=-0.0")
-    assert (verdict.label, str(verdict.composition.resolved["model"]["dropout"])) == ("baseline", "0.0")
+    tally = of(composer, "model.dropout=-0.0")
+    assert (tally.label, str(tally.composition.resolved["model"]["dropout"])) == ("baseline", "0.0")
 
 
 @pytest.mark.parametrize("line", ["trainer.batch_size=7", "model.context=300", "trainer.tokens=1000000"])
@@ -328,12 +328,12 @@ def test_an_edited_option_counts_as_drift_when_the_baseline_uses_the_leaf(
     path = project.root / "conf" / name
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
-    verdict = judge(project.composer(), ())
+    tally = count_changes(project.composer(), ())
     if not counted:
-        require_one_change(verdict)
+        require_one_change(tally)
         return
     with pytest.raises(OneChangeError, match="edited since") as refusal:
-        require_one_change(verdict)
+        require_one_change(tally)
     assert f"conf/{name}" in str(refusal.value)
 
 
@@ -341,35 +341,35 @@ def test_an_edited_default_budget_is_refused_as_another_protocol(project: Projec
     path = project.root / "conf/trainer/default.yaml"
     path.write_text(path.read_text().replace("tokens: 2048000 ", "tokens: 4096000 "))
     with pytest.raises(OneChangeError, match=r"trainer\.tokens"):
-        require_one_change(judge(project.composer(), ()))
+        require_one_change(count_changes(project.composer(), ()))
 
 
 def test_drift_beside_a_typed_change_is_refused_with_its_file(project: Project) -> None:
     path = project.root / "conf/model/nano.yaml"
     path.write_text(path.read_text().replace("n_layers: 4 ", "n_layers: 5 "))
     with pytest.raises(OneChangeError, match=r"conf/model/nano\.yaml, edited since the pin"):
-        require_one_change(judge(project.composer(), ("model/norm=rmsnorm",)))
+        require_one_change(count_changes(project.composer(), ("model/norm=rmsnorm",)))
 
 
 def test_typing_the_pinned_value_over_a_drifted_one_is_the_baseline_again(project: Project) -> None:
     path = project.root / "conf/model/nano.yaml"
     path.write_text(path.read_text().replace("n_layers: 4 ", "n_layers: 5 "))
-    verdict = judge(project.composer(), ("model.n_layers=4",))
-    require_one_change(verdict)
-    assert verdict.label == "baseline"
+    tally = count_changes(project.composer(), ("model.n_layers=4",))
+    require_one_change(tally)
+    assert tally.label == "baseline"
 
 
 def test_conf_written_in_another_order_is_the_same(project: Project) -> None:
     path = project.root / "conf/trainer/optimizer/adamw.yaml"
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     path.write_text("\n".join(reversed(lines)) + "\n")
-    verdict = judge(project.composer(), ())
-    require_one_change(verdict)
-    assert verdict.label == "baseline"
+    tally = count_changes(project.composer(), ())
+    require_one_change(tally)
+    assert tally.label == "baseline"
 
 
 def test_nothing_but_conf_is_read_and_nothing_is_written(rule: Project) -> None:
     before = rule.files()
     for line in ("", "model=small", "model/norm=rmsnorm model.dropout=0.1", "trainer=fast"):
-        judge(Composer(rule.root, Path("/")), tuple(line.split()))
+        count_changes(Composer(rule.root, Path("/")), tuple(line.split()))
     assert rule.files() == before

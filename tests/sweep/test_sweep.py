@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lab.ablate.baseline import pin
-from lab.ablate.rule import judge
+from lab.ablate.rule import count_changes
 from lab.files import read_json, read_rows
 from lab.request import job_of
 from lab.results.report import build, to_markdown
@@ -121,7 +121,7 @@ def test_a_run_that_dies_or_raises_stops_no_other_and_is_named_at_the_end(tiny: 
         (tiny.root / "conf" / "hooks" / f"{name}.yaml").write_text(f"{name}:\n  _target_: mine.{name.title()}\n")
     config = tiny.root / "conf" / "config.yaml"
     config.write_text(config.read_text().replace("trusted_modules: []", "trusted_modules: [mine]"))
-    run(job_of(judge(tiny.composer(), ("baseline=tiny",)), tiny.root, ""), Console())
+    run(job_of(count_changes(tiny.composer(), ("baseline=tiny",)), tiny.root, ""), Console())
 
     done = tiny.python("run.py", "-m", "baseline=tiny", "hooks=dies,raises,grad_clip", "seed=0", status=1)
     assert states(tiny) == {
@@ -143,7 +143,7 @@ def test_a_run_that_dies_or_raises_stops_no_other_and_is_named_at_the_end(tiny: 
 def test_a_damaged_run_is_named_and_hides_no_other(tiny: Project, capsys: pytest.CaptureFixture[str]) -> None:
     typed = ("baseline=tiny", "hooks=none,grad_clip", "seed=0")
     for hooks in ("none", "grad_clip"):
-        run(job_of(judge(tiny.composer(), ("baseline=tiny", f"hooks={hooks}")), tiny.root, ""), Console())
+        run(job_of(count_changes(tiny.composer(), ("baseline=tiny", f"hooks={hooks}")), tiny.root, ""), Console())
     damaged, whole = run_folders(tiny.root)
     damaged.result.write_text("{")
     plan = make_plan(tiny.composer(), typed, "")

@@ -104,7 +104,7 @@ class Recorder:
 
 
 def test_hooks_are_called_in_the_contracts_order(tmp_path):
-    hook = {"recorder": {"_target_": "tests.train.test_loop.Recorder"}}
+    hook = {"recorder": {"_target_": "tests.train.test_loop.Recorder", "observes": True}}
     made = parts(tmp_path, hooks=hook)
     made.loop.update(*made.batches.batch(0))
     assert made.loop.hooks["recorder"].heard == ["attach", "batch", "loss", "gradients", "after_step"]
