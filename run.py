@@ -71,6 +71,11 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except ValueError as error:
+        if "shell-completion" not in str(error) and "-sc" not in sys.argv:
+            raise
+        print(error, file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

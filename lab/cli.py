@@ -142,6 +142,8 @@ def pin(arguments: argparse.Namespace, root: Path) -> None:
     print(f"pinned baseline `{made.name}` ({made.short}): {option_path(root, made.name)}")
     for move in moves:
         print(f"  {move.path}: {say(move.old)} -> {say(move.new)}")
+    if arguments.again:
+        print("what was asked for under an older lock isn't judged under this one; the report says how much that is")
     print(f"keep both files in git: {option_path(root, made.name).name}, {lock_path(root, made.name).name}")
     print(f"next: python run.py baseline={made.name}")
 

@@ -20,14 +20,12 @@ def prepare_device(kind: str, threads: int, deterministic: bool) -> torch.device
     return torch.device(kind)
 
 
-def bits_of_torch() -> dict[str, str | int | None]:
-    """What torch says of the build and processor that it computes with, to hold against the torch-free fingerprint."""
+def bits_of_torch() -> dict[str, str | None]:
+    """What torch says of its build, to hold against the torch-free fingerprint."""
     return {
         "version": str(torch.__version__),
         "commit": torch.version.git_version,
         "cuda": torch.version.cuda,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
     }
 
 

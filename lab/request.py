@@ -82,9 +82,17 @@ def job_of(tally: Tally, root: Path, command: str, study: str | None = None, see
         study=study or config["study"],
         command=command,
         overrides=overrides,
-        held=[f"{move.path}={say(move.new)} (held)" for move in tally.held] + [f"{each} (its own)" for each in tally.composition.settled],
+        held=told_apart(config)
+        + [f"{move.path}={say(move.new)} (held)" for move in tally.held]
+        + [f"{each} (its own)" for each in tally.composition.settled],
         config=config,
     )
+
+
+def told_apart(config: Mapping[str, Any]) -> list[str]:
+    """A word on a seed that the pin doesn't list: it trains, and is never judged."""
+    seeds = config["judgement"]["seeds"]
+    return [] if config["seed"] in seeds else [f"seed {config['seed']} isn't among the pinned seeds: it is shown apart, not judged"]
 
 
 class Identifier:

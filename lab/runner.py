@@ -70,7 +70,17 @@ def find_and_tell(job: Job, identity: str, console: Console) -> dict[str, Any] |
     result = verify(folder)
     add_request(root, folder, job.request)
     console.found(folder, job.request, job.seed, result)
+    if not console.position:
+        for move in moved(flatten(job.config["trainer"]), flatten(begun_with(folder)["trainer"])):
+            console.say(f"  it has trainer.{move.path}={say(move.new)}, not {say(move.old)}: a nuisance, so it is the same run")
     return result
+
+
+def begun_with(folder: RunFolder) -> dict[str, Any]:
+    """The resolved configuration that a run was begun with."""
+    begun = OmegaConf.to_container(OmegaConf.load(folder.config))
+    assert isinstance(begun, dict)
+    return {str(key): value for key, value in begun.items()}
 
 
 def import_everything(identified: Identified) -> None:
@@ -119,10 +129,8 @@ def as_begun(identified: Identified, folder: RunFolder, console: Console) -> Ide
 
     Only nuisances are taken from its config.yaml. Raises StoreError when that file isn't the run's any more.
     """
-    begun = OmegaConf.to_container(OmegaConf.load(folder.config))
-    assert isinstance(begun, dict)
-    now = identified.job.config
-    for move in moved(flatten(now), flatten({str(key): value for key, value in begun.items()})):
+    begun, now = begun_with(folder), identified.job.config
+    for move in moved(flatten(now), flatten(begun)):
         hooks = now["hooks"] if move.new == ABSENT else begun["hooks"]
         if role_of(move.path, hooks) not in ("nuisance", "judgement"):
             raise StoreError(

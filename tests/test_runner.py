@@ -335,6 +335,8 @@ def test_a_run_goes_on_only_with_its_own_factors_and_with_the_cadence_that_it_wa
 ) -> None:
     result = ask(tiny, "baseline=tiny")
     folder = only_run(tiny)
+    ask(tiny, "baseline=tiny", "trainer.log_every=1", "seed=0")
+    assert "it has trainer.log_every=2, not 1" in capsys.readouterr().out
     folder.result.unlink()  # cut after its last checkpoint
     again = ask(tiny, "baseline=tiny", "trainer.log_every=1")
     assert "begun with trainer.log_every=2 and goes on with it, not with 1" in capsys.readouterr().out

@@ -27,6 +27,8 @@ def sweep(typed: list[str], root: Path) -> None:
     plan = make_plan(Composer(root), typed, command)
     folder = freeze(plan, root)
     console.say(plan.sentence())
+    for each in dict.fromkeys(word for row in plan.rows for word in row.job.held if word.startswith("seed ")):
+        console.say(f"  {each}")
     console.say(f"study `{plan.study}`, plan in {folder.relative_to(root).as_posix()}/plan.csv")
     failed = launch(plan, folder)
     from lab.results.report import build, print_report, to_markdown  # pandas: only when there is something to report
