@@ -167,7 +167,8 @@ def choose_arms(arms: Mapping[str, list[Asked]], baseline: Arm | None, cohort: s
         elif (change := here[0].run.change_id) in chosen:
             asides.append(Aside(label, f"other code, not compared: superseded by a newer arm of this change, {chosen[change].arm_id[:6]}"))
         else:
-            chosen[change] = make_arm(label, first_request(items).study, here, baseline.runs if baseline else {})
+            of_change = [item for group in arms.values() for item in group if item.run.change_id == change]
+            chosen[change] = make_arm(label, first_request(of_change).study, here, baseline.runs if baseline else {})
     return tuple(sorted(chosen.values(), key=lambda arm: first_request(arms[arm.arm_id]).number)), asides
 
 
@@ -196,12 +197,16 @@ def other_baselines(asked: Iterable[Asked]) -> list[Aside]:
 
 def find_families(under: Iterable[Request], found: Iterable[Run], base_ids: set[str]) -> dict[str, frozenset[str]]:
     """Per study every arm ever requested in it under this pin, whether or not there is data: this is what Holm corrects for."""
-    arm_ids = {run.directory: run.arm_id for run in found}
-    requests = [request for request in under if judged_request(request) and request.changes == 1]
+    runs = {run.directory: run for run in found}
+    arm_ids = {directory: run.arm_id for directory, run in runs.items()}
+    first_study: dict[str, str] = {}  # of each change, whatever its code: an edited arm stays in the family that it was declared in
+    requests = sorted((each for each in under if judged_request(each) and each.changes == 1), key=lambda request: request.number)
     families: dict[str, set[str]] = {}
     for request in requests:
         if (arm_id := arm_ids.get(request.directory)) is not None and arm_id not in base_ids:
-            families.setdefault(request.study, set()).add(arm_id)
+            study = first_study.setdefault(runs[request.directory].change_id, request.study)
+            for each in (request.study, study):
+                families.setdefault(each, set()).add(arm_id)
     named = {(request.study, request.label) for request in requests if request.directory in arm_ids}
     for request in requests:
         if request.directory not in arm_ids and (request.study, request.label) not in named:

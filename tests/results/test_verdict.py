@@ -7,7 +7,7 @@ import pytest
 
 from lab.files import sealed
 
-from .store import BASE, Store
+from .store import BASE, CODE, Store
 
 
 def test_a_clear_gain_is_better(store: Store):
@@ -297,3 +297,13 @@ def test_a_finished_run_without_the_primary_metric_is_pending(store: Store):
     del result["metrics"]["validation_bits_per_byte"]
     (folder / "result.json").write_text(json.dumps(sealed(result)))
     assert store.verdict("hooks=ema").word == "before the first look"
+
+
+def test_an_edit_of_an_arms_own_code_does_not_start_a_smaller_family(store: Store):
+    store.baseline(3)
+    store.shifted("hooks=lucky", 3, -0.008, wobble=2.0, study="four")
+    for arm in range(3):
+        store.shifted(f"hooks=h{arm}", 3, 0.0, wobble=4, study="four")
+    assert store.verdict("hooks=lucky").family == 4
+    store.shifted("hooks=lucky", 3, -0.008, wobble=2.0, study="alone", code=CODE | {"lab.hooks.lucky": "edited"})
+    assert store.verdict("hooks=lucky").family == 5, "the edited arm stays in the study that its change was declared in"
