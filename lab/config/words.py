@@ -133,21 +133,19 @@ def unknown_keys(overrides: Iterable[str], files: OptionFiles) -> list[str]:
     """A message for each typed value key that neither the schema nor any option file knows."""
     inside: dict[str, list[str]] = {}
     for at in components():
-        for options in [files.groups.get(at.replace(".", "/"), [])]:
-            keys = {key for option in options for key in files.values_of(at.replace(".", "/"), option)}
-            inside[at] = sorted(f"{at}.{key}" for key in keys if key != "_target_")
+        group = at.replace(".", "/")
+        keys = {key for option in files.groups.get(group, []) for key in files.values_of(group, option)}
+        inside[at] = sorted(f"{at}.{key}" for key in keys if key != "_target_")
     known = [*leaves(), *(path for paths in inside.values() for path in paths)]
     messages = []
     for override in parse(list(overrides)):
         key = override.key_or_group
-        if key in files.groups or key in known or key.startswith(("hydra", "hooks.")):
-            if key in known and key not in leaves():
-                messages.append(f"{key} belongs to another option than the chosen one\nchoose the option that has it, or leave it out")
-            elif key.startswith("hooks."):
-                name = key.split(".")[1]
-                messages.append(f"unknown key {key}: is the hook chosen, and does it have that key?\nadd hooks={name}")
-            continue
-        messages.append(f"unknown key {key}{nearest(key, known)}\n`python run.py --cfg job` shows every key")
+        if key.startswith("hooks."):
+            messages.append(f"unknown key {key}: is the hook chosen, and does it have that key?\nadd hooks={key.split('.')[1]}")
+        elif key in known and key not in leaves():
+            messages.append(f"{key} belongs to another option than the chosen one\nchoose the option that has it, or leave it out")
+        elif key not in known and key not in files.groups and not key.startswith("hydra"):
+            messages.append(f"unknown key {key}{nearest(key, known)}\n`python run.py --cfg job` shows every key")
     return messages
 
 
