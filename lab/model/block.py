@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from lab.model.site import Site
+
 # B batch  T position  D width
 
 
@@ -18,10 +20,10 @@ class Components:
     """width -> `[..., D] -> [..., D]`"""
     mlp: Callable[[int], nn.Module]
     """width -> `[B, T, D] -> [B, T, D]`"""
-    position: Callable[[int, int], nn.Module]
-    """context, width -> `[B, T, D] -> [B, T, D]`"""
+    position: Callable[[int, int, int], nn.Module]
+    """context, width, heads -> `[B, T, D] -> [B, T, D]`; it may have a method `turn` for queries and keys"""
     attention: Callable[[int, int, int], nn.Module]
-    """width, heads, context -> `[B, T, D] -> [B, T, D]`"""
+    """width, heads, context -> `[B, T, D], turn -> [B, T, D]`"""
     dropout: Callable[[str], nn.Module]
     """the site's path -> any shape to the same"""
 
@@ -40,7 +42,8 @@ class Block(nn.Module):
         self.norm2 = components.norm(width)
         self.mlp = components.mlp(width)
         self.mlp_dropout = components.dropout(f"{path}.mlp_dropout")
+        self.stream = Site()
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        x_BTD = x_BTD + self.attention_dropout(self.attention(self.norm1(x_BTD)))
-        return x_BTD + self.mlp_dropout(self.mlp(self.norm2(x_BTD)))
+    def forward(self, x_BTD: Tensor, turn: Callable[[Tensor], Tensor] | None) -> Tensor:
+        x_BTD = x_BTD + self.attention_dropout(self.attention(self.norm1(x_BTD), turn))
+        return self.stream(x_BTD + self.mlp_dropout(self.mlp(self.norm2(x_BTD))))

@@ -43,10 +43,17 @@ class KeyedDropout(nn.Module):
         self.share = share
         self.keys = keys
         self._stream = torch.Generator()
+        # A generator's seed can't be set inside a compiled graph. Wrapped only where masks are drawn: it loads torch's compiler.
+        self._draw = torch.compiler.disable(mask) if share > 0 else mask
 
     def forward(self, x: Tensor) -> Tensor:
         if self.share == 0 or not self.training:
             return x
-        self._stream.manual_seed(self.keys.next(self.path))
-        kept = torch.rand(x.shape, generator=self._stream) >= self.share
-        return x * kept.to(x.device, x.dtype).mul_(1 / (1 - self.share))
+        return x * self._draw(self, x)
+
+
+def mask(site: KeyedDropout, x: Tensor) -> Tensor:
+    """The next mask at a site, in the shape, type and place of x: 0 where an entry is dropped, 1 / (1 - share) elsewhere."""
+    site._stream.manual_seed(site.keys.next(site.path))
+    kept = torch.rand(x.shape, generator=site._stream) >= site.share
+    return kept.to(x.device, x.dtype).mul_(1 / (1 - site.share))

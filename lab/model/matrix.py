@@ -30,3 +30,7 @@ class Embedding(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return F.embedding(tokens, self.weight)
+
+    def matrix_flops(self) -> int:
+        """A row is looked up, not multiplied."""
+        return 0

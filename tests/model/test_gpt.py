@@ -6,25 +6,10 @@ import pytest
 import torch
 
 from lab import streams
-from lab.build import build_model, factory
 from lab.model import count
-from lab.model.dropout import DropoutKeys
-from lab.model.gpt import GPT
-from tests.train.tiny import tiny
+from tests.model.tiny import VOCABULARY, model, option, tokens_BT
 
-VOCABULARY = 50
-RMSNORM = {"_target_": "lab.model.norm.rmsnorm.RMSNorm", "eps": 1e-5}
-SWIGLU = {"_target_": "lab.model.mlp.swiglu.SwiGLU", "expansion": 4.0}
-NO_POSITION = {"_target_": "lab.model.position.none.NoPosition"}
-
-
-def model(path: str = "fused", **changes) -> GPT:
-    config = tiny(**{f"model__{name}": value for name, value in changes.items()})["model"]
-    return build_model(config, path, VOCABULARY, 0, DropoutKeys(0), lambda node: factory(node, ()))
-
-
-def tokens_BT(rows: int = 3, length: int = 16) -> torch.Tensor:
-    return torch.arange(rows * length).remainder(VOCABULARY).view(rows, length)
+RMSNORM, SWIGLU, NO_POSITION = option("norm", "rmsnorm"), option("mlp", "swiglu"), option("position", "none")
 
 
 def test_parameter_names_are_the_contract():
@@ -114,16 +99,8 @@ def test_without_a_position_the_model_has_no_parameter_for_one_and_still_runs():
 
 @pytest.mark.parametrize("width", [128, 192, 256])
 def test_swiglu_has_the_parameters_of_a_gelu_of_the_same_expansion(width):
-    plain, gated = (count.parameters(model(d_model=width, mlp=mlp))["total"] for mlp in (tiny()["model"]["mlp"], SWIGLU))
+    plain, gated = (count.parameters(model(d_model=width, mlp=mlp))["total"] for mlp in (option("mlp", "gelu"), SWIGLU))
     assert abs(gated / plain - 1) < 0.01
-
-
-def test_rmsnorm_is_what_its_paper_says():
-    from lab.model.norm.rmsnorm import RMSNorm
-
-    norm, x = RMSNorm(8, eps=1e-5), torch.arange(16.0).view(2, 8)
-    norm.weight.data.fill_(2)
-    assert torch.allclose(norm(x), 2 * x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt())
 
 
 def test_building_a_model_draws_nothing_from_the_global_generator():

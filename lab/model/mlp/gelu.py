@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lab.model.matrix import Linear
+from lab.model.site import Site
 
 # B batch  T position  D width  F hidden width
 
@@ -20,8 +21,9 @@ class GELU(nn.Module):
         super().__init__()
         hidden = round(expansion * width)
         self.up = Linear(width, hidden)
+        self.hidden = Site()
         self.down = Linear(hidden, width)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         hidden_BTF = F.gelu(self.up(x_BTD))
-        return self.down(hidden_BTF)
+        return self.down(self.hidden(hidden_BTF))

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lab.model.matrix import Linear
+from lab.model.site import Site
 
 # B batch  T position  D width  F hidden width
 
@@ -21,8 +22,9 @@ class SwiGLU(nn.Module):
         hidden = max(1, round(expansion * width * 2 / 3 / 8)) * 8
         self.gate = Linear(width, hidden)
         self.up = Linear(width, hidden)
+        self.hidden = Site()
         self.down = Linear(hidden, width)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         hidden_BTF = F.silu(self.gate(x_BTD)) * self.up(x_BTD)
-        return self.down(hidden_BTF)
+        return self.down(self.hidden(hidden_BTF))

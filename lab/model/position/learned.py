@@ -11,9 +11,13 @@ from torch import Tensor, nn
 class LearnedPosition(nn.Module):
     """`[B, T, D] -> [B, T, D]`, for T up to `context`."""
 
-    def __init__(self, context: int, width: int) -> None:
+    def __init__(self, context: int, width: int, heads: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(context, width))
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         return x_BTD + self.weight[: x_BTD.shape[1]]
+
+    def matrix_flops(self) -> int:
+        """A row is added, not multiplied."""
+        return 0

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 class NoPosition(nn.Module):
     """`[B, T, D] -> [B, T, D]`, unchanged."""
 
-    def __init__(self, context: int, width: int) -> None:
+    def __init__(self, context: int, width: int, heads: int) -> None:
         super().__init__()
 
     def forward(self, x_BTD: Tensor) -> Tensor:
