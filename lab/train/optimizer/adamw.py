@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from torch import nn
 from torch.optim import AdamW
 
+from lab.train.groups import ParameterGroup
 
-def adamw(
-    named_parameters: Iterable[tuple[str, nn.Parameter]],
-    *,
-    fused: bool,
-    lr: float,
-    betas: Sequence[float],
-    eps: float,
-    weight_decay: float,
-) -> AdamW:
-    """torch's AdamW; decay pulls on matrices only, since a norm's weight has no scale that could be given up."""
-    parameters = [parameter for _, parameter in named_parameters]
-    groups = [
-        {"params": [each for each in parameters if each.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [each for each in parameters if each.ndim < 2], "weight_decay": 0.0},
-    ]
+
+def adamw(groups: Sequence[ParameterGroup], *, fused: bool, lr: float, betas: Sequence[float], eps: float, weight_decay: float) -> AdamW:
+    """torch's AdamW; a step takes `lr * weight_decay` of a weight away, in the groups that decay."""
     first, second = betas
-    return AdamW([group for group in groups if group["params"]], lr=lr, betas=(first, second), eps=eps, fused=fused)
+    settings = [group.settings(lr=lr, weight_decay=weight_decay) for group in groups]
+    return AdamW(settings, lr=lr, betas=(first, second), eps=eps, fused=fused)
