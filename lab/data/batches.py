@@ -22,6 +22,9 @@ from lab.errors import DataError
 WORD = (1 << 64) - 1
 ROUNDS = 8
 
+# samples whose places are computed together: numpy's calls on a dozen numbers cost as much as on a thousand
+CHUNK = 1024
+
 
 def permute(index: npt.NDArray[np.int64], count: int, key: int) -> npt.NDArray[np.int64]:
     """Where a keyed permutation of range(count) sends each index; the cost of one doesn't grow with `count`.
@@ -76,10 +79,12 @@ class Batches:
                 f"the training range has {len(tokens)} tokens; windows of model.context={context} need at least {2 * context}.\n"
                 "Give a longer text, or a shorter context."
             )
-        self._tokens = np.asarray(tokens)
+        # row i is the window that starts at token i; a view, nothing is copied
+        self._windows = np.lib.stride_tricks.sliding_window_view(np.asarray(tokens), context + 1)
         self._context = context
         self._batch_size = batch_size
         self._key = key
+        self._chunk: tuple[int, npt.NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of a step (from 0), both int64 of shape (B, T)."""
@@ -87,12 +92,27 @@ class Batches:
 
     def samples(self, first: int, count: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of `count` samples from number `first` on, both int64 of shape (count, T); a target is the next token."""
-        window_BT = self.offsets(first, count)[:, None] + np.arange(self._context + 1)
-        tokens_BT = torch.from_numpy(self._tokens[window_BT].astype(np.int64))
-        return tokens_BT[:, :-1].contiguous(), tokens_BT[:, 1:].contiguous()
+        window_BT = self._windows[self.offsets(first, count)]
+        inputs_BT, targets_BT = (window.astype(np.int64, order="C") for window in (window_BT[:, :-1], window_BT[:, 1:]))
+        return torch.from_numpy(inputs_BT), torch.from_numpy(targets_BT)
 
     def offsets(self, first: int, count: int) -> npt.NDArray[np.int64]:
-        """Where each sample's window starts in the token file, shape (count,)."""
+        """Where each sample's window starts in the token file, shape (count,); not to be written to."""
+        parts, end = [], first + count
+        for number in range(first // CHUNK, max(first, end - 1) // CHUNK + 1):
+            start = number * CHUNK
+            parts.append(self._offsets_of_chunk(number)[max(first - start, 0) : end - start])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _offsets_of_chunk(self, number: int) -> npt.NDArray[np.int64]:
+        """The offsets of samples from `number * CHUNK` on. The last chunk is kept, since steps mostly come in order."""
+        if self._chunk[0] != number:
+            offset_B = self._compute(number * CHUNK, CHUNK)
+            offset_B.flags.writeable = False
+            self._chunk = (number, offset_B)
+        return self._chunk[1]
+
+    def _compute(self, first: int, count: int) -> npt.NDArray[np.int64]:
         epoch_B, place_B = np.divmod(np.arange(first, first + count, dtype=np.int64), self.per_epoch)
         offset_B = np.empty_like(place_B)
         for epoch in np.unique(epoch_B).tolist():

@@ -1,6 +1,10 @@
 """Where the text comes from: documents as bytes, as they are on disk. Cleans nothing up, splits nothing, imports no torch.
 
-A corpus is a function of one path (None where the configuration names none); an option in conf/data names it by `_target_`.
+A corpus is a function that returns a Corpus; an option in conf/data names it by `_target_`. It is called with its option's
+keys and with what it declares of these two:
+
+    path    what data.path names, None where the configuration names nothing
+    cache   a folder that may be deleted at any time, for what is costly to get
 """
 
 from __future__ import annotations
@@ -30,10 +34,18 @@ class Document:
     content: bytes
 
 
-def standard_library(path: Path | None) -> list[Document]:
+@dataclass(frozen=True)
+class Corpus:
+    """All documents, in the order in which they are split, and the entropy rate of their source where that is known."""
+
+    documents: list[Document]
+    bits_per_byte: float | None = None
+
+
+def standard_library() -> Corpus:
     """The source files of the running Python's standard library that are ASCII, in the order of the SHA-256 of their names.
 
-    `path` isn't used. Without the test folders (test, tests, idle_test), CPython 3.11 as its own build installs it has 734
+    Without the test folders (test, tests, idle_test), CPython 3.11 as its own build installs it has 734
     files and 12.1 MB there, 17 of them not ASCII. Of these, five are no module of the library's list
     (`sys.stdlib_module_names`) but made by the build, with the build's paths in them, or greetings for its tests; they are
     left out too. So 712 documents and 10.9 MB remain.
@@ -43,7 +55,7 @@ def standard_library(path: Path | None) -> list[Document]:
     Raises DataError where this Python carries no source text (a zipped or frozen one).
     """
     library = Path(sysconfig.get_path("stdlib"))
-    return library_documents(library, sys.stdlib_module_names)
+    return Corpus(library_documents(library, sys.stdlib_module_names))
 
 
 def library_documents(library: Path, modules: frozenset[str]) -> list[Document]:
@@ -66,7 +78,7 @@ def library_documents(library: Path, modules: frozenset[str]) -> list[Document]:
     return sorted(documents, key=lambda document: hashlib.sha256(document.name.encode()).digest())
 
 
-def text_files(path: Path | None) -> list[Document]:
+def text_files(path: Path | None) -> Corpus:
     """The text of one file, or of every .txt and .md file below a folder, in the order of their paths.
 
     Bytes as they are: no newline, mark or normal form is touched.
@@ -88,7 +100,7 @@ def text_files(path: Path | None) -> list[Document]:
     documents = [Document(name, _read_utf8(file)) for name, file in files]
     if not any(document.content for document in documents):
         raise DataError(f"the corpus is empty: {len(documents)} file(s) at {path}, 0 bytes together. Name a text with data.path.")
-    return documents
+    return Corpus(documents)
 
 
 def is_text(relative: Path) -> bool:

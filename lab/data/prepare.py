@@ -19,7 +19,7 @@ import numpy.typing as npt
 from lab.data.corpora import Document
 from lab.data.split import Piece, Split, fingerprint, head, n_bytes, pieces, split_documents
 from lab.data.tokenfile import VERSION, TokenFile
-from lab.data.tokenizers import CannotEncode, Tokenizer
+from lab.data.tokenizers import CannotEncode, Learns, Tokenizer
 from lab.errors import DataError, MachineError
 from lab.files import read_json, sha256_file, sha256_of, write_json
 
@@ -32,15 +32,24 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class PreparedData:
     """What a run trains and is judged on. `text` is the text fingerprint (no tokenizer in it), `validation` the final
-    evaluation's head of the validation range, `curve` the head that the curve's points read."""
+    evaluation's head of the validation range, `curve` the head that the curve's points read, `tokenizer` the one that made
+    the tokens (fitted, where it learns), `bits_per_byte` the entropy rate of the text's source where that is known."""
 
     train: TokenFile
     validation: TokenFile
     curve: TokenFile
     split: Split
     text: str
-    vocabulary: int
-    mark: int
+    tokenizer: Tokenizer
+    bits_per_byte: float | None = None
+
+    @property
+    def vocabulary(self) -> int:
+        return self.tokenizer.vocabulary
+
+    @property
+    def mark(self) -> int:
+        return self.tokenizer.mark
 
     @property
     def token_digest(self) -> str:
@@ -61,12 +70,16 @@ def prepare(
     curve_bytes: int,
     tokenizer: Tokenizer,
     cache: Path,
+    *,
+    bits_per_byte: float | None = None,
 ) -> PreparedData:
     """The prepared data, from the cache when it's there, whole.
 
     validation_bytes  size of the final evaluation's text; None is the whole validation range
     curve_bytes       size of the curve's text, at most the final evaluation's
+    tokenizer         one that learns is fitted to the training range first
     cache             folder in which each preparation has a folder of its own
+    bits_per_byte     the entropy rate of the text's source, handed through
 
     Raises DataError when the corpus is smaller than asked or the tokenizer refuses it, MachineError when the cache can't be
     written. Safe to call from several processes at once: each writes whole files, and the same ones.
@@ -75,6 +88,7 @@ def prepare(
     train = pieces(documents, 0, split.train_end)
     validation = pieces(documents, split.train_end, split.validation_end)
     text = fingerprint(train, validation, split)
+    tokenizer = _fitted(tokenizer, train)
     final = validation if validation_bytes is None else _head(validation, validation_bytes)
     ranges = {"train": train, "validation": final, "curve": head(final, curve_bytes)}
     made_from = {
@@ -86,7 +100,7 @@ def prepare(
     }
     folder = cache / sha256_of(made_from)[:32]
     files = _find(folder, ranges, made_from, tokenizer) or _make(folder, ranges, made_from, tokenizer)
-    return PreparedData(**files, split=split, text=text, vocabulary=tokenizer.vocabulary, mark=tokenizer.mark)
+    return PreparedData(**files, split=split, text=text, tokenizer=tokenizer, bits_per_byte=bits_per_byte)
 
 
 def require_length(prepared: PreparedData, context: int, block: int) -> None:
@@ -115,6 +129,13 @@ def tokenizer_identity(tokenizer: Tokenizer) -> dict[str, Any]:
     except (OSError, TypeError) as error:
         raise DataError(f"the tokenizer {name} isn't written in a file, so a change of it couldn't be seen. Move it to one.") from error
     return {"class": name, "arguments": {each.name: getattr(tokenizer, each.name) for each in fields(kind)}, "source": source}
+
+
+def _fitted(tokenizer: Tokenizer, train: Sequence[Piece]) -> Tokenizer:
+    """The tokenizer itself, or what it learns from the training range."""
+    if not isinstance(tokenizer, Learns):
+        return tokenizer
+    return tokenizer.fitted(piece.content for piece in train)
 
 
 def _head(validation: list[Piece], size: int) -> list[Piece]:

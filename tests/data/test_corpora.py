@@ -13,7 +13,7 @@ from lab.errors import DataError
 
 
 def test_the_standard_library_is_ascii_source_without_tests_and_packages() -> None:
-    documents = standard_library(None)
+    documents = standard_library().documents
     names = [document.name for document in documents]
     assert {"os.py", "json/decoder.py", "encodings/utf_8.py"} <= set(names)
     assert not [name for name in names if {"site-packages", "test", "tests", "idle_test", "__pycache__"} & set(name.split("/"))]
@@ -25,7 +25,7 @@ def test_the_standard_library_is_ascii_source_without_tests_and_packages() -> No
 
 
 def test_the_order_of_the_standard_library_does_not_follow_the_alphabet() -> None:
-    names = [document.name for document in standard_library(None)]
+    names = [document.name for document in standard_library().documents]
     last = {name[0] for name in names[-len(names) // 20 :]}
     assert names != sorted(names)
     assert len(last) > 8
@@ -63,7 +63,7 @@ def test_a_python_without_source_text_is_refused_with_the_way_out(tmp_path: Path
 def test_one_file_is_one_document_byte_for_byte(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbfone\r\ntwo\rthree\x00\n\n"
     (tmp_path / "text.any").write_bytes(content)
-    [document] = text_files(tmp_path / "text.any")
+    [document] = text_files(tmp_path / "text.any").documents
     assert (document.name, document.content) == ("text.any", content)
 
 
@@ -71,7 +71,7 @@ def test_a_folder_is_read_in_the_order_of_its_paths(tmp_path: Path) -> None:
     for name in ("b.txt", "a/z.md", "a.TXT", "c.csv", "a/b/c.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    assert [document.name for document in text_files(tmp_path)] == ["a.TXT", "a/b/c.txt", "a/z.md", "b.txt"]
+    assert [document.name for document in text_files(tmp_path).documents] == ["a.TXT", "a/b/c.txt", "a/z.md", "b.txt"]
 
 
 def test_text_that_is_not_utf8_is_refused_by_name_and_byte(tmp_path: Path) -> None:

@@ -109,6 +109,13 @@ def test_a_corpus_smaller_than_asked_is_refused_with_both_numbers(plain: list[Do
     assert not list(tmp_path.iterdir())
 
 
+def test_the_entropy_rate_of_the_source_is_handed_through_and_moves_no_token(plain: list[Document], tmp_path: Path) -> None:
+    unknown, known = prepared(plain, tmp_path), prepared(plain, tmp_path, bits_per_byte=0.5)
+    assert (unknown.bits_per_byte, known.bits_per_byte) == (None, 0.5)
+    assert known.token_digest == unknown.token_digest
+    assert known.tokenizer == Bytes()
+
+
 def test_a_second_preparation_tokenizes_nothing(plain: list[Document], tmp_path: Path) -> None:
     first = prepared(plain, tmp_path, tokenizer=Counting())
     given = len(Counting.given)

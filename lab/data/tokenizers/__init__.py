@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,18 @@ class Tokenizer(Protocol):
 
     def bytes_per_token(self) -> npt.NDArray[np.int64]:
         """How many bytes of text each token stands for, shape (V,); 0 for the mark."""
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """What a tokenizer has besides when its tokens are learned from the text.
+
+    What was learned is in the arguments of the fitted one, so that it can be told from another, stored as plain values and
+    built again without the text. The unfitted one only gets fitted: it has no vocabulary yet.
+    """
+
+    def fitted(self, text: Iterable[bytes]) -> Tokenizer:
+        """The tokenizer of the training range, which is given document by document; the same text gives an equal one."""
 
 
 class CannotEncode(DataError):
