@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 from lab.errors import StoreError
 
 TRIES = 10
+# What a file system without locks answers (some network disks).
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _held: set[int] = set()  # descriptors of the claims that this process holds
 
 
@@ -55,11 +58,18 @@ def _lock(descriptor: int) -> bool:
             return True
         except BlockingIOError:
             time.sleep(0.02)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            raise StoreError(
+                f"the disk of runs/ grants no locks ({error.strerror}), so two processes could train one run\n"
+                f"put the project on a local disk, or mount this one with locks"
+            ) from None
     return False
 
 
 def is_claimed(path: Path) -> bool:
-    """Whether some process holds the claim now."""
+    """Whether some process holds the claim now. Where the disk grants no locks, nobody can."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -68,6 +78,9 @@ def is_claimed(path: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     finally:
         os.close(descriptor)
     return False

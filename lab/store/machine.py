@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import importlib.util
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lab.errors import MachineError
+from lab.store import gpu
 
 # Variables that choose another code path in torch or the libraries below it. Recorded only where they are set.
 VARIABLES = (
@@ -31,27 +35,65 @@ VARIABLES = (
     "OPENBLAS_CORETYPE",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
+# The same for one kind of device, and for compiled models.
+VARIABLES_OF = {
+    "cuda": ("TORCH_BLAS_PREFER_CUBLASLT", "CUBLASLT_WORKSPACE_SIZE", "CUDA_FORCE_PTX_JIT"),
+    "mps": ("PYTORCH_ENABLE_MPS_FALLBACK", "PYTORCH_MPS_FAST_MATH", "PYTORCH_MPS_PREFER_METAL"),
+}
+COMPILER_VARIABLES = ("TORCHINDUCTOR_", "TORCHDYNAMO_", "TORCH_COMPILE_")
 ISA_FAMILIES = ("avx", "amx", "fma", "sse4", "asimd", "sve", "bf16", "fphp")
+CPUINFO = Path("/proc/cpuinfo")
+# A run on the processor, as it was before there were other devices.
+PROCESSOR: Mapping[str, Any] = MappingProxyType({"kind": "cpu", "deterministic": True, "compile": False})
 
 
-def bits_of_machine() -> dict[str, Any]:
-    """What may move a bit: torch's exact build, the processor, its instruction set, and variables that steer them."""
+def bits_of_machine(device: Mapping[str, Any] = PROCESSOR) -> dict[str, Any]:
+    """What may move a bit of a run on this settled device: torch's exact build, processors, and variables that steer them.
+
+    The processor counts on every device: it draws the first weights and sums up the evaluations. What the device needs to be
+    repeatable (`variables_for`) is counted as set already, so that this changes no environment.
+    """
     processor, instructions = cpu()
-    return {
+    kind = device["kind"]
+    found = {
         "torch": torch_build(),
         "cpu": processor,
         "isa": instructions,
-        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "variables": {name: value for name, value in sorted((variables_for(device) | os.environ).items()) if steers(name, device)},
     }
+    if kind != "cpu":
+        found |= {"gpu": device_class(kind), "driver": driver_version(kind)}
+    return found | ({"compiler": compiler_version(kind)} if device["compile"] else {})
+
+
+def steers(name: str, device: Mapping[str, Any]) -> bool:
+    """Whether a variable can move a bit on this device. Where compiled code is kept can't."""
+    if device["compile"] and name.startswith(COMPILER_VARIABLES):
+        return not name.endswith("CACHE_DIR")
+    return name in VARIABLES or name in VARIABLES_OF.get(device["kind"], ())
+
+
+def variables_for(device: Mapping[str, Any]) -> dict[str, str]:
+    """What must stand in the environment before torch is loaded, so that this device gives the same bits twice.
+
+    cuBLAS keeps its order of sums only with a fixed workspace (cuBLAS manual, "Results Reproducibility"); inductor chooses
+    kernels by timing them, and so other ones on another day, unless it's told not to (torch/_inductor/config.py).
+    """
+    workspace = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if device["kind"] == "cuda" else {}
+    kernels = {"TORCHINDUCTOR_DETERMINISTIC": "1"} if device["compile"] else {}
+    return workspace | kernels if device["deterministic"] else {}
+
+
+def set_variables(device: Mapping[str, Any]) -> None:
+    """Put what the device needs into this process's environment, in the process that trains, before it loads torch."""
+    for name, value in variables_for(device).items():
+        os.environ.setdefault(name, value)
 
 
 @cache
 def torch_build() -> dict[str, str | None]:
     """torch's version, commit and CUDA version, read from its version file. The commit settles the BLAS it was built with."""
-    spec = importlib.util.find_spec("torch")
-    if spec is None or spec.origin is None:
-        raise MachineError("torch isn't installed in this environment\ninstall the project: pip install -c constraints.txt -e .")
-    tree = ast.parse(Path(spec.origin).with_name("version.py").read_text())
+    tree = ast.parse((torch_folder() / "version.py").read_text())
     found: dict[str, str | None] = {}
     for line in tree.body:
         if isinstance(line, (ast.Assign, ast.AnnAssign)) and isinstance(line.value, ast.Constant):
@@ -61,13 +103,20 @@ def torch_build() -> dict[str, str | None]:
     return {"version": found.get("__version__"), "commit": found.get("git_version"), "cuda": found.get("cuda")}
 
 
+def torch_folder() -> Path:
+    """Where torch is installed."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        raise MachineError("torch isn't installed in this environment\ninstall the project: pip install -c constraints.txt -e .")
+    return Path(spec.origin).parent
+
+
 @cache
 def cpu() -> tuple[str, list[str]]:
     """The processor's name and the instruction sets that numerical libraries choose by."""
-    info = Path("/proc/cpuinfo")
     name, flags = platform.processor() or platform.machine(), set()
-    if info.exists():
-        for line in info.read_text().splitlines():
+    if CPUINFO.exists():
+        for line in CPUINFO.read_text().splitlines():
             key, _, value = line.partition(":")
             if key.strip() in ("model name", "Model"):
                 name = value.strip()
@@ -75,18 +124,51 @@ def cpu() -> tuple[str, list[str]]:
                 flags = set(value.split())
                 break
     elif platform.system() == "Darwin":
-        name = (
-            subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False).stdout.strip() or name
-        )
+        name = first_line("sysctl", "-n", "machdep.cpu.brand_string") or name
     return name, sorted({platform.machine(), *(flag for flag in flags if flag.startswith(ISA_FAMILIES))})
 
 
+def first_line(*words: str) -> str:
+    """The first line that a command says; empty where there's no such command."""
+    try:
+        lines = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False).stdout.splitlines()
+    except OSError:
+        return ""
+    return lines[0].strip() if lines else ""
+
+
+def device_class(kind: str) -> str:
+    """The model of what computes: a processor's architecture (its model is a matter of bits), a GPU's name, a chip's name."""
+    if kind == "cuda":
+        driver = gpu.driver()
+        assert driver is not None and driver.devices, "cuda was settled without a GPU"
+        return driver.devices[0]
+    return cpu()[0] if kind == "mps" else platform.machine()
+
+
+def driver_version(kind: str) -> str:
+    """The version of what translates for the GPU: the CUDA version of the driver, or of macOS, which brings Metal."""
+    driver = gpu.driver()
+    return driver.cuda if kind == "cuda" and driver is not None else platform.mac_ver()[0]
+
+
+@cache
+def compiler_version(kind: str) -> str:
+    """What turns a compiled model into machine code: the C++ compiler, or Triton."""
+    return f"triton {importlib.metadata.version('triton')}" if kind == "cuda" else first_line(cxx(), "--version")
+
+
+def cxx() -> str:
+    """The C++ compiler that inductor takes (torch/_inductor/config.py, `cpp.cxx`)."""
+    return os.environ.get("CXX") or ("clang++" if platform.system() == "Darwin" else "g++")
+
+
 def cohort_parts(kind: str, text: str, protocol: dict[str, Any]) -> dict[str, Any]:
-    """What two runs must share to be compared. A processor's class is its architecture; its model is a matter of bits."""
+    """What two runs must share to be compared."""
     version = torch_build()["version"] or ""
     return {
         "device": kind,
-        "device_class": platform.machine(),
+        "device_class": device_class(kind),
         "torch": ".".join(version.split(".")[:2]),
         "text": text,
         "protocol": protocol,
@@ -94,11 +176,11 @@ def cohort_parts(kind: str, text: str, protocol: dict[str, Any]) -> dict[str, An
 
 
 def check_torch(build: dict[str, Any]) -> None:
-    """What torch says of itself must be what was promised without it. Raises MachineError."""
-    promised = torch_build()
+    """What torch says of itself, and of the GPU, must be what was promised without it. Raises MachineError."""
+    promised = torch_build() | ({"gpu": device_class("cuda")} if "gpu" in build else {})
     for part, found in build.items():
         if part in promised and promised[part] != found:
             raise MachineError(
-                f"torch's {part} is {found!r}, but its files promised {promised[part]!r}: the run would carry a false identity\n"
+                f"torch's {part} is {found!r}, but {promised[part]!r} was promised before it was loaded: the identity would be false\n"
                 f"reinstall torch in this environment"
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import StoreError
-from lab.files import append_line, read_json, read_rows, seal_holds, sha256_file, write_all
+from lab.files import append_line, read_json, read_rows, seal_holds, sha256_file, sync_data, write_all
 from lab.store.claim import is_claimed
 from lab.store.layout import RunFolder, run_folders, store
 
@@ -111,7 +111,7 @@ def next_number(root: Path) -> int:
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         write_all(descriptor, f"{number}\n".encode())
-        os.fsync(descriptor)
+        sync_data(descriptor)
     finally:
         os.close(descriptor)
     return number

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 from collections import Counter
@@ -149,3 +151,26 @@ def test_looking_makes_no_file_and_changes_none(tmp_path: Path) -> None:
     (tmp_path / "claim").write_text("77\n")
     assert not is_claimed(tmp_path / "claim")
     assert (tmp_path / "claim").read_text() == "77\n"
+
+
+@pytest.mark.parametrize("answer", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_refused_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int) -> None:
+    def no_locks(_descriptor: int, _operation: int) -> None:
+        raise OSError(answer, os.strerror(answer))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(StoreError, match=r"grants no locks[\s\S]*local disk"), claimed(tmp_path / "claim"):
+        raise AssertionError("two processes could train this run")
+    assert not is_claimed(tmp_path / "claim"), "where nobody can hold a claim, nobody does"
+
+
+def test_another_fault_of_the_lock_is_not_taken_for_a_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    (tmp_path / "claim").touch()
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OSError, match="Input/output"), claimed(tmp_path / "claim"):
+        raise AssertionError("the lock was never granted")
+    with pytest.raises(OSError, match="Input/output"):
+        is_claimed(tmp_path / "claim")

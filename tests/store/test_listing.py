@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from lab.errors import StoreError
-from lab.files import write_json
+from lab.files import read_json, sealed, write_json
+from lab.store.console import outcome
 from lab.store.listing import print_run, print_runs
 from tests.store.tiny import asked, finished, identity_of, started
 
@@ -88,3 +90,22 @@ def test_a_run_without_a_readable_manifest_is_refused_by_name(tmp_path: Path) ->
     folder.manifest.write_text("{")
     with pytest.raises(StoreError, match=f"{folder.path.name} is damaged"):
         print_run(folder)
+
+
+def test_a_run_shows_where_a_step_went_and_what_its_hooks_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = finished(tmp_path)
+    print_run(folder)
+    assert "where a step's time went" not in capsys.readouterr().out, "a run of before this was measured is shown all the same"
+    measured = {"split": {"forward": 0.25, "backward": 0.75}, "prices": {"grad_clip": 0.0123}}
+    write_json(folder.result, sealed(read_json(folder.result) | measured))
+    print_run(folder)
+    out = capsys.readouterr().out
+    assert re.search(r"where a step's time went\n +forward +25.00%\n +backward +75.00%", out)
+    assert re.search(r"price of each hook: share of a step\n +grad_clip +1.23%", out)
+
+
+def test_the_distance_to_a_known_entropy_is_told(tmp_path: Path) -> None:
+    result = read_json(finished(tmp_path).result)
+    assert outcome(result).startswith("2.1250 bits per byte on the validation text (1.5000 nats")
+    result["metrics"]["validation_above_entropy"] = 0.07512
+    assert "validation text, 0.0751 above the entropy of its source, (1.5000 nats per token)" in outcome(result)

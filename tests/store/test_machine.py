@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -80,6 +81,25 @@ def test_neither_the_host_s_name_nor_the_user_s_is_in_bits_or_cohort() -> None:
     found = in_a_fresh_process(HOSTNAME="my-laptop", USER="me")
     assert platform.node() not in values(found)
     assert not {"my-laptop", "me"} & set(values(found))
+
+
+def test_a_processor_s_bits_have_the_parts_that_identities_were_made_of() -> None:
+    node = {"kind": "cpu", "threads": 2, "attention": "fused", "compile": False, "deterministic": True}
+    assert bits_of_machine(node) == bits_of_machine()
+    assert set(bits_of_machine(node)) == {"torch", "cpu", "isa", "variables"}, "every stored identity becomes another one"
+
+
+def test_a_compiled_run_s_bits_name_the_compiler_and_what_steers_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("not run: needs g++")
+    monkeypatch.setenv("CXX", "g++")
+    monkeypatch.setenv("TORCHINDUCTOR_MAX_AUTOTUNE", "1")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "somewhere")
+    compiled = bits_of_machine({"kind": "cpu", "compile": True, "deterministic": True})
+    assert re.search(r"\d+\.\d+", compiled["compiler"])
+    assert compiled["variables"]["TORCHINDUCTOR_MAX_AUTOTUNE"] == "1"
+    assert "TORCHINDUCTOR_CACHE_DIR" not in compiled["variables"], "where compiled code is kept moves no bit"
+    assert "TORCHINDUCTOR_MAX_AUTOTUNE" not in bits_of_machine()["variables"]
 
 
 def test_the_processor_has_a_name_and_instruction_sets_in_a_fixed_order() -> None:
