@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 try:
@@ -25,6 +27,7 @@ from lab.ablate.rule import Tally, count_changes
 from lab.config import words
 from lab.config.compose import Composer
 from lab.config.diff import node, say
+from lab.config.offer import help_text, offered
 from lab.config.options import OptionFiles
 from lab.errors import ConfigError, LabError
 
@@ -45,6 +48,9 @@ def main() -> int:
         arguments = get_args_parser().parse_intermixed_args()
         typed = set(arguments.overrides)  # flags may stand between the words; Hydra itself wants them first
         sys.argv = [word for word in sys.argv if word not in typed] + arguments.overrides
+        if arguments.help:
+            print(help_text(ROOT / "conf"))
+            return 0
         if arguments.cfg == "job" and not arguments.multirun:
             print(shown(arguments), end="")
             return 0
@@ -60,7 +66,12 @@ def main() -> int:
             except LabError as error:  # let through, Hydra would print its own line first
                 failed.append(error)
 
-        job()
+        if arguments.shell_completion and "".join(arguments.overrides).startswith("query="):
+            with redirect_stdout(StringIO()) as said:
+                job()
+            print(" ".join(offered(said.getvalue().split())))
+        else:
+            job()
         if failed:
             raise failed[0]
     except LabError as error:

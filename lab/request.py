@@ -6,6 +6,7 @@ Nothing here imports torch: what a run is can be told, and found, without it.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +15,13 @@ from typing import Any
 from lab.ablate.codemap import code_map
 from lab.ablate.refusal import require_one_change
 from lab.ablate.rule import Tally
+from lab.config.check import check_attention
 from lab.config.diff import say
 from lab.config.identity import arm_id, change_id, cohort_id, of_role, run_identity
+from lab.data.corpora import Corpus
 from lab.data.prepare import PreparedData, prepare, require_length
 from lab.errors import ConfigError
+from lab.store.abilities import settle_device, told_of_device
 from lab.store.layout import RunFolder, cache, run_folder
 from lab.store.machine import bits_of_machine, cohort_parts
 from lab.store.manifest import SCHEMA
@@ -68,7 +72,7 @@ class Identified:
 def job_of(tally: Tally, root: Path, command: str, study: str | None = None, seed: int | None = None) -> Job:
     """Freeze a request that the rule allows. Raises OneChangeError for one that it doesn't."""
     require_one_change(tally)
-    config, overrides = dict(tally.composition.resolved), list(tally.composition.overrides)
+    config, overrides = on_this_machine(tally.composition.resolved), list(tally.composition.overrides)
     if seed is not None:
         config["seed"] = seed
         overrides.append(f"seed={seed}")
@@ -83,10 +87,18 @@ def job_of(tally: Tally, root: Path, command: str, study: str | None = None, see
         command=command,
         overrides=overrides,
         held=told_apart(config)
+        + told_of_device(config["device"])
         + [f"{move.path}={say(move.new)} (held)" for move in tally.held]
         + [f"{each} (its own)" for each in tally.composition.settled],
         config=config,
     )
+
+
+def on_this_machine(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """A composition with its device settled: what `auto` stands for here. Raises ConfigError for what can't be had."""
+    config = dict(resolved) | {"device": settle_device(resolved["device"], resolved["trainer"]["precision"])}
+    check_attention(config)
+    return config
 
 
 def told_apart(config: Mapping[str, Any]) -> list[str]:
@@ -101,7 +113,6 @@ class Identifier:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._prepared: dict[str, PreparedData] = {}
-        self._bits = bits_of_machine()
 
     def identify(self, job: Job) -> Identified:
         """Prepare the data, map the code, hash what makes the run. Raises DataError, ConfigError, MachineError."""
@@ -109,7 +120,7 @@ class Identifier:
         data = self.data(config)
         factors, protocol = of_role("factor", config), of_role("protocol", config)
         code = code_map(config)
-        bits = self._bits | {"leaves": of_role("bits", config)}
+        bits = bits_of_machine(config["device"]) | {"leaves": of_role("bits", config)}
         arm = arm_id(factors, protocol, code, data.token_digest)
         identity = run_identity(arm, job.seed, bits)
         cohort = cohort_parts(config["device"]["kind"], data.text, protocol)
@@ -140,29 +151,34 @@ class Identifier:
         trainer, data = config["trainer"], config["data"]
         key = repr((data, trainer["evaluation"]))
         if key not in self._prepared:
+            corpus = read_corpus(data, cache(self.root))
             self._prepared[key] = prepare(
-                documents(data),
+                corpus.documents,
                 data["validation_fraction"],
                 data["test_fraction"],
                 trainer["evaluation"]["bytes"],
                 trainer["evaluation"]["curve_bytes"],
                 part(data["tokenizer"]),
                 cache(self.root),
+                bits_per_byte=corpus.bits_per_byte,
             )
         require_length(self._prepared[key], config["model"]["context"], trainer["evaluation"]["block"])
         return self._prepared[key]
 
 
-def documents(data: Mapping[str, Any]) -> Any:
-    """The corpus's documents, read now."""
-    return part(data["corpus"], path=Path(data["path"]) if data["path"] else None)
+def read_corpus(data: Mapping[str, Any], cache: Path) -> Corpus:
+    """The corpus, read now: called with its keys, and with what it declares of a path and a cache folder."""
+    corpus: Corpus = part(data["corpus"], path=Path(data["path"]) if data["path"] else None, cache=cache)
+    return corpus
 
 
-def part(node: Mapping[str, Any], **more: Any) -> Any:
-    """Call what a checked component node names, with its keys."""
+def part(node: Mapping[str, Any], **offered: Any) -> Any:
+    """Call what a checked component node names, with its keys and with what it declares of the rest."""
     module, _, name = node["_target_"].rpartition(".")
     try:
         target = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{node['_target_']} can't be loaded: {error}\ncheck `_target_` in its option file") from None
-    return target(**{key: value for key, value in node.items() if key != "_target_"}, **more)
+    declared = inspect.signature(target).parameters
+    values = {key: value for key, value in node.items() if key != "_target_"}
+    return target(**values, **{key: value for key, value in offered.items() if key in declared})

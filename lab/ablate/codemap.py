@@ -20,7 +20,7 @@ from lab.errors import ConfigError
 ROOTS = ("lab.experiment",)
 # The rooms whose code can move a number. What experiment imports besides (files, errors, the row writer, samples, ...)
 # writes down what was computed, and is left out.
-COUNTED = ("experiment", "build", "streams", "numerics", "device", "data", "model", "train", "hooks", "checkpoint")
+COUNTED = ("experiment", "look", "build", "streams", "numerics", "device", "data", "model", "train", "hooks", "checkpoint")
 LAB = Path(__file__).resolve().parents[1]
 
 

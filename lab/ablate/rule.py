@@ -15,7 +15,7 @@ from lab.ablate.lock import Pin, load_pin
 from lab.config import words
 from lab.config.compose import UNCOUNTED_GROUPS, Composer, Composition, component_of
 from lab.config.diff import ABSENT, Change, Move, flatten, moved, node, same, say
-from lab.config.identity import role_of
+from lab.config.identity import role_of, with_later_keys
 from lab.errors import ConfigError
 
 COMPARED = ("factor", "protocol")
@@ -73,7 +73,7 @@ class Count:
 
     def __init__(self, composer: Composer, pin: Pin, composition: Composition) -> None:
         self.composer, self.pin, self.composition = composer, pin, composition
-        _, self.pinned_tree = composer.typed(pin.composition)
+        _, self.pinned_tree = composer.typed(with_later_keys(pin.composition))
         self.pinned = flatten(self.pinned_tree)
         self.base = composer.compose((f"baseline={pin.name}",)) if composition.overrides else composition
         self.reference = self.base

@@ -5,7 +5,6 @@ Hydra accepts `+model.typo=3` and the last of two equal keys in silence, so all 
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 from lab.config.diff import flatten, node, say
 from lab.config.options import OptionFiles
+from lab.config.ranges import check_limits, check_range, nearest, require
 from lab.config.schema import Leaf, TrainingConfig, components, leaves
 from lab.errors import ConfigError
 
@@ -83,12 +83,6 @@ def flatten_with_empty(raw: Mapping[str, Any]) -> list[str]:
     return paths
 
 
-def nearest(word: str, known: Any) -> str:
-    """`: did you mean ...?` when something known is spelt alike, else nothing."""
-    close = difflib.get_close_matches(word, list(known), n=2, cutoff=0.6)
-    return f": did you mean {' or '.join(close)}?" if close else ""
-
-
 def check_components(resolved: dict[str, Any], choices: Mapping[str, str], files: OptionFiles) -> None:
     """Each component has just the keys that its option file declares, with values of the declared types."""
     for at in component_nodes(resolved):
@@ -112,8 +106,12 @@ def check_components(resolved: dict[str, Any], choices: Mapping[str, str], files
             raise ConfigError(f"unknown key {at}.{extra[0]}{nearest(extra[0], declared)}\n{here['_target_']} takes: {own}")
         if missing:
             raise ConfigError(f"{at}.{missing[0]} is missing: its option file declares it")
+        ranges = files.ranges(at, choices)
         for key, value in here.items():
             here[key] = as_declared(f"{at}.{key}", value, declared[key])
+            check_range(f"{at}.{key}", here[key], ranges.get(key))
+            if declared[key] is None and type(value) is int and any(isinstance(limit, float) for limit in ranges.get(key, ())):
+                here[key] = float(value)  # null is of no type, so the limits' tells: 30 and 30.0 are one setting
 
 
 def component_nodes(tree: Mapping[str, Any]) -> list[str]:
@@ -127,6 +125,8 @@ def as_declared(path: str, value: Any, declared: Any) -> Any:
         return value
     if isinstance(declared, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if type(declared) is int and isinstance(value, float) and value.is_integer():
+        return int(value)  # 1e6
     if isinstance(declared, list) and isinstance(value, list):
         require(
             len(value) == len(declared), f"{path}={say(value)} has {len(value)} entries, its option has {len(declared)}: {say(declared)}"
@@ -164,10 +164,7 @@ def check_constraints(config: Mapping[str, Any]) -> None:
             continue
         if each.choices and value not in each.choices:
             raise ConfigError(f"{path}={say(value)}: allowed are {', '.join(each.choices)}{nearest(str(value), each.choices)}")
-        low, high = each.low, each.high
-        if (low is not None and not value >= low) or (high is not None and not value <= high):
-            span = f"at least {say(low)}" if high is None else f"at most {say(high)}" if low is None else f"from {say(low)} to {say(high)}"
-            raise ConfigError(f"{path}={say(value)} is out of range: {span}{' ' + each.unit if each.unit else ''}")
+        check_limits(path, value, each.low, each.high, each.unit)
     model, trainer, data = config["model"], config["trainer"], config["data"]
     require(
         model["d_model"] % model["n_heads"] == 0, f"model.d_model={model['d_model']} isn't a multiple of model.n_heads={model['n_heads']}"
@@ -195,12 +192,34 @@ def check_constraints(config: Mapping[str, Any]) -> None:
     check_judgement(config["judgement"])
 
 
+def check_attention(config: Mapping[str, Any]) -> None:
+    """What needs the attention written out isn't asked for under the fused kernel. `device.attention` must be settled (not auto)."""
+    if config["device"]["attention"] != "fused":
+        return
+    needs = [f"hooks.{name}.site={hook['site']}" for name, hook in config["hooks"].items() if names_scores(hook.get("site"))]
+    if config["model"]["attention"].get("logit_cap") is not None:
+        needs.append(f"model.attention.logit_cap={say(config['model']['attention']['logit_cap'])}")
+    require(
+        not needs,
+        f"{', '.join(needs)}: torch's fused attention never shows its scores and weights\n"
+        "add device.attention=written (no change: it decides bits, not the arm)",
+    )
+
+
+def names_scores(site: Any) -> bool:
+    return isinstance(site, str) and site.endswith(("attention.scores", "attention.weights"))
+
+
 def uneven_budget(tokens: int, batch_size: int, context: int) -> str:
     """What to say when a budget is no whole number of steps: two runs would be compared at unequal tokens."""
+    step = batch_size * context
     fitting = [size for size in range(1, 4 * batch_size + 1) if tokens % (size * context) == 0]
     near = sorted(sorted(fitting, key=lambda size: abs(size - batch_size))[:4])
-    sizes = f"batch sizes that fit: {', '.join(map(str, near))}" if near else "choose another budget or context"
-    return f"trainer.tokens={tokens} is no whole number of steps of {batch_size} x {context} tokens (batch_size x context)\n{sizes}"
+    budgets = " or ".join(str(steps * step) for steps in (tokens // step, tokens // step + 1) if steps > 1)
+    sizes = f"batch sizes that fit: {', '.join(map(str, near))}; budgets" if near else "budgets that fit"
+    return (
+        f"trainer.tokens={tokens} is no whole number of steps of {batch_size} x {context} tokens (batch_size x context)\n{sizes}: {budgets}"
+    )
 
 
 def check_judgement(judgement: Mapping[str, Any]) -> None:
@@ -219,16 +238,13 @@ def check_judgement(judgement: Mapping[str, Any]) -> None:
 
 
 def check_path(resolved: Mapping[str, Any], choices: Mapping[str, str], files: OptionFiles) -> None:
-    """A path is given just where the corpus reads one: else the user believes that another text was measured."""
-    reads = files.values_of("data", choices["data"]).get("path") != ""
-    path = resolved["data"]["path"]
+    """A path is given just where the corpus reads one: else the user believes that another text was measured.
+
+    An option says it by its own `path`: "" is not read, null may be given, ??? must be.
+    """
+    declared, path = files.values_of("data", choices["data"]).get("path"), resolved["data"]["path"]
     require(
-        reads or not path,
+        declared != "" or not path,
         f"data.path={path}: data={choices['data']} reads no data.path\nfor a text of your own: data=text data.path={path}",
     )
-    require(not reads or bool(path), "data.path must be given: it is empty\nadd data.path=FILE_OR_FOLDER")
-
-
-def require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise ConfigError(otherwise)
+    require(declared != "???" or bool(path), "data.path must be given: it is empty\nadd data.path=FILE_OR_FOLDER")

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lab.config import check, words
 from lab.config.diff import flatten, node
-from lab.config.options import OptionFiles, coerce_components
+from lab.config.options import OptionFiles, coerce_components, without_ranges
 from lab.config.schema import TrainingConfig, components
 from lab.errors import ConfigError
 
@@ -130,7 +130,7 @@ class Composer:
             }
             raw = OmegaConf.to_container(config, resolve=False)
         assert isinstance(raw, dict)
-        return {str(key): value for key, value in raw.items() if key != "hydra"}, choices
+        return without_ranges({str(key): value for key, value in raw.items() if key != "hydra"}), choices
 
     def typed(self, raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """A plain tree merged into the schema: (unresolved, resolved), with the schema's types and defaults."""

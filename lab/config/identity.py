@@ -12,8 +12,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
-from lab.config.diff import flatten, same
-from lab.config.schema import Role, TrainingConfig, components, leaves
+from lab.config.diff import flatten, node, same
+from lab.config.schema import LATER_KEYS, Role, TrainingConfig, components, leaves
 from lab.files import sha256_of
 
 
@@ -30,17 +30,26 @@ def role_of(path: str, hooks: Mapping[str, Any]) -> Role:
 
 def of_role(role: Role, resolved: Mapping[str, Any]) -> dict[str, Any]:
     """The leaves of one role that a composition's identity counts: later fields only where they left their default."""
-    defaults = schema_defaults()
     return {
         path: value
         for path, value in flatten(resolved).items()
-        if role_of(path, resolved["hooks"]) == role and not (is_later(path) and same(value, defaults[path]))
+        if role_of(path, resolved["hooks"]) == role and not as_before(path, value, resolved)
     }
 
 
-def is_later(path: str) -> bool:
-    """Whether a leaf was added after the first release."""
-    return path in leaves() and leaves()[path].later
+def as_before(path: str, value: Any, resolved: Mapping[str, Any]) -> bool:
+    """Whether a leaf was added after the first release and stands at the value that means what was before it."""
+    if path in leaves():
+        return leaves()[path].later and same(value, schema_defaults()[path])
+    at, _, key = path.rpartition(".")
+    later = LATER_KEYS.get(str((node(resolved, at) or {}).get("_target_")), {})
+    return key in later and same(value, later[key])
+
+
+def with_later_keys(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """A composition from before some components' keys were added, with these keys at the values that mean the same."""
+    filled = {key: with_later_keys(value) if isinstance(value, Mapping) else value for key, value in resolved.items()}
+    return dict(LATER_KEYS.get(str(resolved.get("_target_")), {})) | filled
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lab.config.schema import components
 from lab.errors import ConfigError
 
 LARGEST_OPTION_FILE = 256 << 10
+RANGE = "_range_"  # in an option file: what its keys may be, `{lr: [0, 10], path: [fused, written]}`; never part of a composition
 
 
 class OptionFiles:
@@ -35,7 +36,11 @@ class OptionFiles:
         return found
 
     def values_of(self, group: str, option: str) -> dict[str, Any]:
-        """What an option's file sets, without its defaults list; an absent file sets nothing."""
+        """What an option's file sets, without its defaults list and ranges; an absent file sets nothing."""
+        return without_ranges(self.file_of(group, option))
+
+    def file_of(self, group: str, option: str) -> dict[str, Any]:
+        """An option's file as it stands, without its defaults list."""
         if (group, option) not in self._values:
             path = self.conf / group / f"{option}.yaml"
             self._values[group, option] = {k: v for k, v in read_yaml(path).items() if k != "defaults"} if path.is_file() else {}
@@ -43,16 +48,40 @@ class OptionFiles:
 
     def declared(self, at: str, choices: Mapping[str, str]) -> dict[str, Any] | None:
         """The keys and values that the chosen option file declares for a component node; None for a hook without a file."""
+        here = self._spot(at, choices)
+        return None if here is None else without_ranges(here)
+
+    def ranges(self, at: str, choices: Mapping[str, str]) -> dict[str, list[Any]]:
+        """What the keys of a component may be: `[low, high]` in numbers (null: no end), or the words that are allowed."""
+        return (self._spot(at, choices) or {}).get(RANGE) or {}
+
+    def options_having(self, nodes: Iterable[str]) -> dict[str, list[str]]:
+        """For each key of these component nodes, the options that have it, as they are typed: `trainer.optimizer.momentum` -> its two."""
+        found: dict[str, list[str]] = {}
+        for at in nodes:
+            group, outer = at.replace(".", "/"), at.partition(".")[0]
+            for each in (group, outer) if group != outer else (group,):
+                for option in self.groups.get(each, []):
+                    for key in self.declared(at, {each: option}) or {}:
+                        if key != "_target_" and at != "hooks":
+                            found.setdefault(f"{at}.{key}", []).append(f"{each}={option}")
+        return found
+
+    def _spot(self, at: str, choices: Mapping[str, str]) -> dict[str, Any] | None:
+        """The node in the chosen option file; a group's option may spell a component out itself (`data.corpus` in conf/data/text.yaml)."""
         if at.startswith("hooks."):
             name = at.removeprefix("hooks.")
-            return self.values_of("hooks", name).get(name)
+            return self.file_of("hooks", name).get(name)
         group = at.replace(".", "/")
-        return self.values_of(group, choices[group]) if group in choices else self._inline(at, choices)
+        if group in choices:
+            return self.file_of(group, choices[group])
+        outer, _, rest = at.partition(".")
+        return node(self.file_of(outer, choices[outer]), rest) if outer in choices else None
 
-    def _inline(self, at: str, choices: Mapping[str, str]) -> dict[str, Any] | None:
-        """A component that its group's option spells out itself (`data.corpus` in conf/data/text.yaml)."""
-        group, _, rest = at.partition(".")
-        return node(self.values_of(group, choices[group]), rest) if group in choices else None
+
+def without_ranges(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A tree without its `_range_` nodes, at every depth."""
+    return {key: without_ranges(value) if isinstance(value, Mapping) else value for key, value in tree.items() if key != RANGE}
 
 
 def coerce_components(*trees: dict[str, Any]) -> None:

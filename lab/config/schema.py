@@ -74,7 +74,7 @@ class ModelConfig:
 class DataConfig:
     """Dataset."""
 
-    path: str = leaf("", "nuisance", "file or folder of the text; its content counts, not its place")
+    path: str | None = leaf("", "nuisance", "file or folder of the text; its content counts, not its place")
     validation_fraction: float = leaf(0.1, "protocol", "share of the corpus's bytes in the validation range", low=0, high=0.5)
     test_fraction: float = leaf(0.05, "protocol", "share of the corpus's bytes that no run reads", low=0, high=0.5)
     corpus: dict[str, Any] = component("protocol", "where the text comes from")
@@ -111,6 +111,24 @@ class CheckpointConfig:
 
 
 @dataclass
+class DecayConfig:
+    """Which parameter groups the optimizer's weight decay pulls on."""
+
+    matrices: bool = leaf(True, "factor", "the matrices inside the blocks", later=True)
+    embeddings: bool = leaf(True, "factor", "the token and position tables, and an untied head", later=True)
+    vectors: bool = leaf(False, "factor", "norms' weights and everything else that isn't a matrix", later=True)
+
+
+@dataclass
+class RateConfig:
+    """Each parameter group's learning rate, as a share of the optimizer's."""
+
+    matrices: float = leaf(1.0, "factor", "of the matrices inside the blocks", low=0, high=1000, later=True)
+    embeddings: float = leaf(1.0, "factor", "of the tables and an untied head", low=0, high=1000, later=True)
+    vectors: float = leaf(1.0, "factor", "of norms' weights and everything else that isn't a matrix", low=0, high=1000, later=True)
+
+
+@dataclass
 class TrainerConfig:
     """Training."""
 
@@ -120,6 +138,8 @@ class TrainerConfig:
     divergence_ceiling: float = leaf(20.0, "protocol", "a training loss above this ends the run as diverged", unit="nats per token", low=0)
     optimizer: dict[str, Any] = component("factor", "how gradients move weights")
     schedule: dict[str, Any] = component("factor", "the learning rate's share at each step of the budget")
+    decay: DecayConfig = field(default_factory=DecayConfig)
+    rate: RateConfig = field(default_factory=RateConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -130,9 +150,12 @@ class TrainerConfig:
 class DeviceConfig:
     """Device."""
 
-    kind: str = leaf("cpu", "cohort", "what computes", choices=("cpu",))
+    kind: str = leaf("cpu", "cohort", "what computes; auto: the best that is there", choices=("auto", "cpu", "cuda", "mps"))
     threads: int = leaf(2, "bits", "CPU threads of one run", low=1, high=1024)
-    attention: str = leaf("fused", "bits", "torch's fused attention, or written out", choices=("fused", "written"))
+    attention: str = leaf(
+        "fused", "bits", "torch's fused attention, or written out; auto: the faster one here", choices=("auto", "fused", "written")
+    )
+    compile: bool = leaf(False, "bits", "let torch compile the model", later=True)
     micro_batch: int | None = leaf(None, "bits", "sequences per backward pass; null: the whole batch", unit="sequences", low=1)
     fused_optimizer: bool = leaf(True, "bits", "the optimizer's one-kernel update, where it has one")
     deterministic: bool = leaf(True, "bits", "refuse operations whose result may vary between runs")
@@ -165,6 +188,15 @@ class TrainingConfig:
     why: str = leaf("", "nuisance", "what a named intervention or a baseline expects")
     explore: bool = leaf(False, "nuisance", "train whatever is given; several changes then never enter a verdict")
     trusted_modules: list[str] = leaf([], "nuisance", "modules beside lab whose parts `_target_` may name; only in conf/config.yaml")
+
+
+# Keys that a component's option file gained after it was first released, by `_target_`: the value that means "as before".
+# While a key stands at it, identities leave it out, and a pin that lacks it is no drift.
+LATER_KEYS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "lab.model.attention.mha.MultiHeadAttention": {"qk_norm": False, "qk_norm_eps": 1e-6, "logit_cap": None},
+    }
+)
 
 
 @cache  # type hints are slow to resolve, and a composition asks for each of its leaves

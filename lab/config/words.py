@@ -14,9 +14,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from lab.config.check import KINDS, nearest
-from lab.config.diff import say
-from lab.config.options import OptionFiles
+from lab.config.check import KINDS
+from lab.config.options import RANGE, OptionFiles
+from lab.config.ranges import nearest
 from lab.config.schema import components, leaves
 from lab.errors import ConfigError
 
@@ -79,6 +79,8 @@ def check_key(override: Override, text: str, files: OptionFiles) -> None:
         )
     if key in ONLY_IN_CONF:
         raise ConfigError(f"{text}: {ONLY_IN_CONF[key]}")
+    if RANGE in key.split("."):
+        raise ConfigError(f"unknown key {key}: what a value may be is said by its option file alone")
     if key.startswith("hooks.") and key.endswith(".observes"):
         raise ConfigError(f"{text}: whether a hook only observes is said by its class and its option file, never by an override")
     as_group = key.replace(".", "/")
@@ -98,10 +100,13 @@ def check_option(group: str, value: Any, text: str, files: OptionFiles) -> None:
     options = [each for each in files.groups[group] if not each.endswith(".lock")]
     if isinstance(value, list) and group != "hooks":
         raise ConfigError(f"{text}: {group} takes one option, not a list\noptions: {', '.join(options)}")
-    for each in value if isinstance(value, list) else [value]:
-        if str(each) not in options:
+    listed = [str(each) for each in value] if isinstance(value, list) else [str(value)]
+    for each in listed:
+        if listed.count(each) > 1:
+            raise ConfigError(f"{text}: {each} is listed twice\nkeep one of them")
+        if each not in options:
             hint = "\nmake it: python -m lab pin NAME [overrides]" if group == "baseline" else ""
-            raise ConfigError(f"{group} has no option {say(each)!r}{nearest(str(each), options)}\noptions: {', '.join(options)}{hint}")
+            raise ConfigError(f"{group} has no option {each!r}{nearest(each, options)}\noptions: {', '.join(options)}{hint}")
 
 
 @contextmanager
@@ -131,22 +136,27 @@ def explain(error: BaseException, overrides: Sequence[str], files: OptionFiles) 
 
 def unknown_keys(overrides: Iterable[str], files: OptionFiles) -> list[str]:
     """A message for each typed value key that neither the schema nor any option file knows."""
-    inside: dict[str, list[str]] = {}
-    for at in components():
-        group = at.replace(".", "/")
-        keys = {key for option in files.groups.get(group, []) for key in files.values_of(group, option)}
-        inside[at] = sorted(f"{at}.{key}" for key in keys if key != "_target_")
-    known = [*leaves(), *(path for paths in inside.values() for path in paths)]
+    having = files.options_having(components())
+    known = [*leaves(), *having]
     messages = []
     for override in parse(list(overrides)):
         key = override.key_or_group
         if key.startswith("hooks."):
-            messages.append(f"unknown key {key}: is the hook chosen, and does it have that key?\nadd hooks={key.split('.')[1]}")
+            messages.append(unknown_of_hook(key, files))
         elif key in known and key not in leaves():
-            messages.append(f"{key} belongs to another option than the chosen one\nchoose the option that has it, or leave it out")
+            messages.append(f"the chosen option has no {key}\nchoose one that has it ({', '.join(having[key])}), or leave it out")
         elif key not in known and key not in files.groups and not key.startswith("hydra"):
             messages.append(f"unknown key {key}{nearest(key, known)}\n`python run.py --cfg job` shows every key")
     return messages
+
+
+def unknown_of_hook(key: str, files: OptionFiles) -> str:
+    """A key at a hook's node that isn't there: the hook isn't chosen, or it has no such key."""
+    _, name, *rest = key.split(".")
+    takes = [each for each in files.declared(f"hooks.{name}", {}) or {} if each not in ("_target_", "observes")]
+    if not takes or ".".join(rest) in takes:
+        return f"unknown key {key}: is the hook chosen?\nadd hooks={name}"
+    return f"unknown key {key}{nearest(key, [f'hooks.{name}.{each}' for each in takes])}\n{name} takes: {', '.join(takes)}"
 
 
 def root_of(error: BaseException) -> BaseException:

@@ -71,7 +71,7 @@ def test_the_map_holds_the_story_the_parts_and_only_rooms_that_move_numbers(ship
     for module in ("experiment", "build", "streams", "checkpoint", "train.loop", "model.gpt", "model.norm.layernorm", "data.batches"):
         assert f"lab.{module}" in code
     assert {module.split(".")[1] for module in code if "." in module} <= {
-        *("experiment", "build", "streams", "numerics", "device", "data", "model", "train", "hooks", "checkpoint"),
+        *("experiment", "look", "build", "streams", "numerics", "device", "data", "model", "train", "hooks", "checkpoint"),
     }
     assert list(code) == sorted(code)
     assert all(len(digest) == 64 for digest in code.values())

@@ -12,19 +12,19 @@ import pytest
 
 from lab.config import identity
 from lab.config.compose import Composition
-from lab.config.identity import arm_id, cohort_id, of_role, role_of, run_identity, schema_defaults
-from lab.config.schema import ROLES, TrainingConfig, leaf, leaves
+from lab.config.identity import arm_id, as_before, cohort_id, of_role, role_of, run_identity, schema_defaults, with_later_keys
+from lab.config.schema import LATER_KEYS, ROLES, TrainingConfig, leaf, leaves
 from tests.conftest import copy_of_the_project
 
 # DESIGN 3, written out. A * stands for the keys of a component.
 ROLE_OF = {
     "factor": """model.n_layers model.n_heads model.d_model model.context model.dropout model.tie_embeddings
         model.init.* model.norm.* model.mlp.* model.position.* model.attention.* data.tokenizer.*
-        trainer.batch_size trainer.precision trainer.optimizer.* trainer.schedule.* hooks.*""",
+        trainer.batch_size trainer.precision trainer.optimizer.* trainer.schedule.* trainer.decay.* trainer.rate.* hooks.*""",
     "protocol": """data.validation_fraction data.test_fraction data.corpus.* trainer.tokens trainer.divergence_ceiling
         trainer.evaluation.metric trainer.evaluation.block trainer.evaluation.bytes trainer.evaluation.curve_bytes""",
     "cohort": "device.kind",
-    "bits": "device.threads device.attention device.micro_batch device.fused_optimizer device.deterministic",
+    "bits": "device.threads device.attention device.compile device.micro_batch device.fused_optimizer device.deterministic",
     "judgement": "judgement.direction judgement.alpha judgement.smallest_effect judgement.looks judgement.seeds",
     "nuisance": """data.path trainer.evaluation.every trainer.log_every trainer.checkpoint.every trainer.sampling.every
         trainer.sampling.tokens trainer.sampling.temperature seed study note why explore trusted_modules""",
@@ -57,7 +57,7 @@ def test_every_leaf_of_a_composition_has_the_role_that_the_design_gives_it(
 
 def test_the_roles_share_out_the_leaves_of_a_composition(shipped: dict[str, Any]) -> None:
     shared: list[str] = [path for role in ROLES for path in of_role(role, shipped)]
-    assert sorted(shared) == sorted(identity.flatten(shipped))
+    assert sorted(shared) == sorted(path for path, value in identity.flatten(shipped).items() if not as_before(path, value, shipped))
 
 
 def test_a_hook_that_only_observes_is_a_nuisance_and_a_hook_that_says_otherwise_is_none(shipped: dict[str, Any]) -> None:
@@ -276,3 +276,31 @@ def test_the_schema_s_defaults_know_every_leaf_but_the_components() -> None:
     assert set(schema_defaults()) == {path for path in leaves() if path not in identity.components()}
     assert schema_defaults()["model.d_model"] == TrainingConfig().model.d_model
     assert schema_defaults()["judgement.looks"] == TrainingConfig().judgement.looks
+
+
+# -- keys that a component's option file gains later
+
+
+MHA = "lab.model.attention.mha.MultiHeadAttention"
+
+
+def test_a_key_that_a_component_gains_counts_only_once_it_leaves_the_value_that_means_as_before(
+    compose: Callable[..., Composition],
+) -> None:
+    before = {"hooks": {}, "model": {"attention": {"_target_": MHA}}}
+    now = compose().resolved["model"]["attention"]
+    assert now["_target_"] == MHA and now["qk_norm"] is False, "the shipped default is what was before"
+    for path, value in ((None, None), ("qk_norm", True), ("logit_cap", 30.0)):
+        changed = {"hooks": {}, "model": {"attention": now | ({path: value} if path else {})}}
+        expected = {f"model.attention.{path}": value} if path else {}
+        assert of_role("factor", changed) == of_role("factor", before) | expected
+    same_key_elsewhere = {"hooks": {}, "model": {"attention": {"_target_": "mine.Attention", "qk_norm": False}}}
+    assert "model.attention.qk_norm" in of_role("factor", same_key_elsewhere)
+
+
+def test_a_pin_from_before_a_components_key_is_filled_with_what_means_the_same() -> None:
+    pinned = {"model": {"attention": {"_target_": MHA}, "norm": {"_target_": "mine.Norm", "eps": 1e-5}}, "seed": 0}
+    filled = with_later_keys(pinned)
+    assert filled["model"]["attention"] == {"_target_": MHA, **LATER_KEYS[MHA]}
+    assert filled["model"]["norm"] == pinned["model"]["norm"] and filled["seed"] == 0
+    assert with_later_keys({"attention": {"_target_": MHA, "qk_norm": True}})["attention"]["qk_norm"] is True

@@ -13,6 +13,8 @@ import yaml
 from lab.config.check import flatten_with_empty
 from lab.config.compose import Composer
 from lab.config.identity import schema_defaults
+from lab.config.options import RANGE, read_yaml
+from lab.config.ranges import check_range
 from lab.config.schema import ROLES, Leaf, TrainingConfig, components, leaves
 from tests.conftest import CHECKOUT
 
@@ -25,6 +27,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("data.tokenizer", "factor", COMPONENT),
     ("data.validation_fraction", "protocol", 0.1),
     ("device.attention", "bits", "fused"),
+    ("device.compile", "bits", False),
     ("device.deterministic", "bits", True),
     ("device.fused_optimizer", "bits", True),
     ("device.kind", "cohort", "cpu"),
@@ -53,6 +56,9 @@ TABLE: list[tuple[str, str, Any]] = [
     ("study", "nuisance", "screening"),
     ("trainer.batch_size", "factor", 8),
     ("trainer.checkpoint.every", "nuisance", 250),
+    ("trainer.decay.embeddings", "factor", True),
+    ("trainer.decay.matrices", "factor", True),
+    ("trainer.decay.vectors", "factor", False),
     ("trainer.divergence_ceiling", "protocol", 20.0),
     ("trainer.evaluation.block", "protocol", 256),
     ("trainer.evaluation.bytes", "protocol", None),
@@ -62,6 +68,9 @@ TABLE: list[tuple[str, str, Any]] = [
     ("trainer.log_every", "nuisance", 10),
     ("trainer.optimizer", "factor", COMPONENT),
     ("trainer.precision", "factor", "fp32"),
+    ("trainer.rate.embeddings", "factor", 1.0),
+    ("trainer.rate.matrices", "factor", 1.0),
+    ("trainer.rate.vectors", "factor", 1.0),
     ("trainer.sampling.every", "nuisance", None),
     ("trainer.sampling.temperature", "nuisance", 0.8),
     ("trainer.sampling.tokens", "nuisance", 200),
@@ -172,9 +181,9 @@ def test_every_value_in_conf_says_what_it_is_for(path: Path) -> None:
 def values_without_a_comment(path: Path) -> Iterator[str]:
     """Lines that give a value, with no comment at their end or in the lines just above.
 
-    A list of defaults and `_target_` need none: the file's head speaks of them. Nor do Hydra's own settings, which shape no
-    run, the values of a named intervention, whose `why:` speaks of all of them together, and those of a baseline, which
-    `lab pin` writes: the options that it overrides say what they are for.
+    A list of defaults, `_target_` and `_range_` need none: the file's head speaks of them, or they are said by name. Nor do
+    Hydra's own settings, which shape no run, the values of a named intervention, whose `why:` speaks of all of them together,
+    and those of a baseline, which `lab pin` writes: the options that it overrides say what they are for.
     """
     if path.parent.name == "change" and path.stem != "none":
         assert yaml.safe_load(path.read_text())["why"].strip(), "a named intervention says why"
@@ -189,8 +198,35 @@ def values_without_a_comment(path: Path) -> Iterator[str]:
             commented = True
         elif not line.strip():
             commented = False
+        elif key.strip() == "_range_":
+            commented = True
         elif re.match(r"\s*[\w.]+$", key) and value.strip() and key.strip() != "_target_" and "#" not in value and not commented:
             yield line.strip()
+
+
+def nodes_with_a_target(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every component that an option file spells out, at any depth."""
+    if isinstance(tree, dict):
+        if "_target_" in tree:
+            yield tree
+        for each in tree.values():
+            yield from nodes_with_a_target(each)
+
+
+COMPONENT_FILES = [path for path in FILES if any(nodes_with_a_target(yaml.safe_load(path.read_text())))]
+
+
+@pytest.mark.parametrize("path", COMPONENT_FILES, ids=[path.relative_to(CHECKOUT).as_posix() for path in COMPONENT_FILES])
+def test_every_number_of_a_component_has_limits_that_its_default_keeps(path: Path) -> None:
+    for here in nodes_with_a_target(read_yaml(path)):
+        ranges, values = here.get(RANGE, {}), {key: value for key, value in here.items() if key not in (RANGE, "_target_", "observes")}
+        assert set(ranges) <= set(values), "a range without its key"
+        for key, value in values.items():
+            numeric = any(
+                isinstance(each, (int, float)) and not isinstance(each, bool) for each in (value if isinstance(value, list) else [value])
+            )
+            assert not numeric or key in ranges, f"{key}: say what is accepted in {RANGE}"
+            check_range(key, value, ranges.get(key))
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.relative_to(CHECKOUT).as_posix() for path in FILES])

@@ -58,7 +58,7 @@ ARMS = {
     "model/norm=rmsnorm,layernorm": (["model/norm=rmsnorm"], [0, 1]),
     "trainer.optimizer.lr=1e-3,0.001,3e-3,0.003": (["trainer.optimizer.lr=0.003"], [0, 1]),
     "model.n_layers=range(1,4)": (["model.n_layers=2", "model.n_layers=3"], [0, 1]),
-    "model/norm=glob(*)": (["model/norm=rmsnorm"], [0, 1]),
+    "model/norm=glob(*)": (["model/norm=none", "model/norm=rmsnorm"], [0, 1]),
     "hooks=choice(none,grad_clip,[grad_clip])": (["hooks=grad_clip"], [0, 1]),
     "change=none,wide": (["change=wide"], [0, 1]),
     "": ([], [0, 1]),
