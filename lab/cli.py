@@ -7,8 +7,27 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lab.errors import ConfigError, LabError
+
+BENCH = """\
+JSON goes to standard output, words to standard error. Nothing is written into
+runs/ but prepared data, and nothing counts as a run.
+
+  lab bench model=nano device.threads=1
+      tokens/s, seconds of a step and where they go, the price of each hook, FLOPs
+      per token, MFU (against the rate at which this device multiplies the model's
+      own matrices, measured in turns with the steps), peak memory, and what idle
+      sites, logging and evaluations cost
+  lab bench model=nano --against 'model=nano trainer.precision=bf16'
+      how many times as long the first takes as the second for a token, in pairs
+      of neighbouring turns (A B B A ...), so that a machine's drift cancels out
+
+Best with nothing else running: with fewer free cores than threads the figures
+are of the crowd. 40 steps of nano take about twenty seconds. A hook that speaks
+every so many steps needs as many to show its price; `lab show RUN` has a run's.
+"""
 
 
 def main(words: list[str] | None = None) -> int:
@@ -29,6 +48,7 @@ def main(words: list[str] | None = None) -> int:
         root = find_root(arguments.root)
         if arguments.root is None and not Path.cwd().is_relative_to(root):
             print(f"project: {root}", file=sys.stderr)
+        sys.path.insert(0, str(root))  # the project's own modules (trusted_modules), wherever this was typed
         verb(arguments, root)
         sys.stdout.flush()
     except LabError as error:
@@ -82,6 +102,13 @@ def parser() -> argparse.ArgumentParser:
     each.add_argument("name", metavar="NAME", help="of the new baseline")
     each.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as after `python run.py`; starts from baseline=default")
     each.add_argument("--again", action="store_true", help="pin an existing name anew; the old lock is kept beside the new one")
+    each = verb("bench", bench, "how fast a composition trains here, and against another one")
+    each.formatter_class, each.epilog = argparse.RawDescriptionHelpFormatter, BENCH
+    each.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as after `python run.py`; any number of changes")
+    each.add_argument("--steps", type=int, default=40, metavar="N", help="training steps to time (default: %(default)s)")
+    each.add_argument("--against", nargs="+", metavar="WORDS", help="another composition's overrides, all of them; comes last")
+    each = verb("sites", sites, "the places in a model where a hook can read or replace an activation")
+    each.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as after `python run.py`")
     return top
 
 
@@ -142,10 +169,36 @@ def pin(arguments: argparse.Namespace, root: Path) -> None:
     print(f"pinned baseline `{made.name}` ({made.short}): {option_path(root, made.name)}")
     for move in moves:
         print(f"  {move.path}: {say(move.old)} -> {say(move.new)}")
-    if arguments.again:
+    if moves:
         print("what was asked for under an older lock isn't judged under this one; the report says how much that is")
     print(f"keep both files in git: {option_path(root, made.name).name}, {lock_path(root, made.name).name}")
     print(f"next: python run.py baseline={made.name}")
+
+
+def bench(arguments: argparse.Namespace, root: Path) -> None:
+    import json
+
+    from lab.bench import ask
+
+    words = [arguments.overrides] + ([] if arguments.against is None else [ask.words_of(arguments.against)])
+    found = ask.bench(root, [settled(root, each) for each in words], arguments.steps)
+    asked = dict(zip(("overrides", "against"), words, strict=False))
+    print(json.dumps({"schema": found.pop("schema")} | asked | found, indent=1, allow_nan=False))
+
+
+def sites(arguments: argparse.Namespace, root: Path) -> None:
+    import importlib
+
+    config = settled(root, arguments.overrides)
+    importlib.import_module("lab.sites").print_sites(root, config)  # by name: it loads torch
+
+
+def settled(root: Path, overrides: list[str]) -> dict[str, Any]:
+    """The composition of some overrides, checked, its device as this machine has it."""
+    from lab.config.compose import Composer
+    from lab.request import on_this_machine
+
+    return on_this_machine(Composer(root).compose(tuple(overrides)).resolved)
 
 
 if __name__ == "__main__":

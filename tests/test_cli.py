@@ -15,7 +15,7 @@ from lab.files import read_json
 from tests.conftest import Project
 from tests.test_runner import ask, only_run
 
-VERBS = ("report", "runs", "show", "plan", "pin")
+VERBS = ("report", "runs", "show", "plan", "pin", "bench", "sites")
 
 
 class Lab:

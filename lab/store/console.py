@@ -126,8 +126,10 @@ def outcome(result: Mapping[str, Any]) -> str:
     if result["status"] == "diverged":
         return f"diverged at step {result['diverged']['step']}: {result['diverged']['reason']} ({spent})"
     metrics = result["metrics"]
+    above = metrics.get("validation_above_entropy")  # only where the text's source has a known entropy
+    floor = "" if above is None else f", {above:.4f} above the entropy of its source,"
     return (
-        f"{metrics['validation_bits_per_byte']:.4f} bits per byte on the validation text "
+        f"{metrics['validation_bits_per_byte']:.4f} bits per byte on the validation text{floor} "
         f"({metrics['validation_nats_per_token']:.4f} nats per token), {spent}"
     )
 

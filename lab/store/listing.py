@@ -88,6 +88,11 @@ def print_run(folder: RunFolder) -> None:
         console.print(Text("cost", style="bold"))
         parameters = {f"parameters, {name}": count for name, count in result["parameters"].items()}
         console.print(values(result["cost"] | parameters))
+        # runs of before these were measured have neither
+        for title, key in (("where a step's time went", "split"), ("price of each hook: share of a step", "prices")):
+            if result.get(key):
+                console.print(Text(title, style="bold"))
+                console.print(values({name: f"{share:.2%}" for name, share in result[key].items()}))
         if result["diverged"]:
             console.print(Text(f"diverged at step {result['diverged']['step']}: {result['diverged']['reason']}"))
     console.print(Text("files", style="bold"))
