@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test soak lint clean
 
 # The main job: baseline `demo` against two changes, three seeds each, on the standard library's source, to a verdict table.
 demo: $(VENV)/installed
@@ -14,6 +14,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/python -m pytest
+
+# The tests that take minutes each, one after the other, with their figures shown.
+soak: $(VENV)/installed-for-tests
+	$(BIN)/python -m pytest -m soak -n 0 -s
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff format --check .

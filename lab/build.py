@@ -8,19 +8,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from lab import streams
+from lab.config.diff import say
 from lab.data.batches import Batches
 from lab.data.prepare import PreparedData
 from lab.data.tokenfile import TokenFile
-from lab.data.tokenizers import Tokenizer
+from lab.device import autocast
 from lab.errors import ConfigError
 from lab.model.block import Components
 from lab.model.dropout import DropoutKeys, KeyedDropout
 from lab.model.gpt import GPT
 from lab.model.init.draws import initialise
+from lab.train.groups import parameter_groups
+from lab.train.hook import in_order
 from lab.train.loop import Loop
+from lab.train.state import TrainingState
+from lab.train.stopwatch import Stopwatch
 
 NOT_ARGUMENTS = ("_target_", "observes")
 
@@ -32,38 +38,49 @@ class Parts:
     model: nn.Module
     loop: Loop
     batches: Batches
-    tokenizer: Tokenizer
 
 
-def build(config: Mapping[str, Any], data: PreparedData) -> Parts:
-    """Every part of the run that a resolved, checked configuration describes; its weights are at their first values."""
+def build(config: Mapping[str, Any], data: PreparedData, clock: Callable[[], float]) -> Parts:
+    """Every part of the run that a resolved, checked configuration describes; its weights are at their first values.
+
+    `clock` gives seconds, for the stopwatch.
+    """
     seed, trainer, device = config["seed"], config["trainer"], config["device"]
     made = partial(factory, trusted=config["trusted_modules"])
     dropout = DropoutKeys(seed)
-    model = build_model(config["model"], device["attention"], data.vocabulary, seed, dropout, made)
-    loop = Loop(
+    place = torch.device(device["kind"])
+    model = build_model(config["model"], device["attention"], data.tokenizer.vocabulary, seed, dropout, made).to(place)
+    groups = parameter_groups(model.named_parameters(), trainer["decay"], trainer["rate"])
+    state = TrainingState(
         model,
-        made(trainer["optimizer"])(list(model.named_parameters()), fused=device["fused_optimizer"]),
+        made(trainer["optimizer"])(groups, fused=device["fused_optimizer"]),
+        steps=trainer["tokens"] // (trainer["batch_size"] * config["model"]["context"]),
+        seed=seed,
+        tokenizer=data.tokenizer,
+        forward_in=partial(autocast, place, trainer["precision"]),
+    )
+    loop = Loop(
+        state,
         made(trainer["schedule"])(),
         build_hooks(config["hooks"], made),
         dropout,
-        steps=trainer["tokens"] // (trainer["batch_size"] * config["model"]["context"]),
+        Stopwatch(clock),
         micro_batch=device["micro_batch"],
-        precision=trainer["precision"],
         ceiling=trainer["divergence_ceiling"],
+        compiled=device["compile"],
     )
     train_T = TokenFile.open(data.train.path)
     batches = Batches(train_T, config["model"]["context"], trainer["batch_size"], partial(streams.key, seed, "data"))
-    return Parts(model, loop, batches, made(config["data"]["tokenizer"])())
+    return Parts(model, loop, batches)
 
 
 def build_hooks(hooks: Mapping[str, Any], made: Callable[[Mapping[str, Any]], Callable[..., Any]]) -> dict[str, Any]:
-    """The hooks in the order of their names, whatever the order in which they were typed: it could move bits without being counted.
+    """The hooks, in the order in which they speak.
 
     Whether a hook only observes is said by its class and by its option, and both must say the same: an observer isn't counted.
     """
     built = {}
-    for name, node in sorted(hooks.items()):
+    for name, node in hooks.items():
         built[name] = made(node)()
         says = getattr(built[name], "observes", None)
         if says is not node.get("observes", False):
@@ -71,7 +88,7 @@ def build_hooks(hooks: Mapping[str, Any], made: Callable[[Mapping[str, Any]], Ca
                 f"hooks.{name}: the class says observes = {says}, its option says {node.get('observes', False)}\n"
                 f"make conf/hooks/{name}.yaml say what {node['_target_']} says"
             )
-    return built
+    return in_order(built)
 
 
 def build_model(
@@ -117,7 +134,8 @@ def factory(node: Mapping[str, Any], trusted: Sequence[str]) -> Callable[..., An
             return target(*arguments, **values, **more)
         except (TypeError, ValueError) as error:
             raise ConfigError(
-                f"{node['_target_']} refuses its values ({values}): {error}\nits option file in conf/ says what is allowed"
+                f"{error}\n{node['_target_']} was given {', '.join(f'{key}={say(each)}' for key, each in values.items()) or 'no values'}; "
+                "its option file in conf/ says what is allowed"
             ) from error
 
     return make

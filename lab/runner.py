@@ -30,7 +30,7 @@ from lab.request import Identified, Identifier, Job
 from lab.store.claim import claimed
 from lab.store.console import Console, RunProgress
 from lab.store.layout import RunFolder
-from lab.store.machine import check_torch
+from lab.store.machine import check_torch, set_variables
 from lab.store.manifest import SCHEMA, surroundings
 from lab.store.runs import add_request, find_identity, verify
 
@@ -54,9 +54,17 @@ def run(job: Job, console: Console, promised: str | None = None) -> dict[str, An
         return result
     import_everything(identified)
     folder = find_identity(root, identified.identity) or identified.folder
+    begun = folder.manifest.exists()
+    if begun:
+        identified = as_begun(identified, folder, console)
+    # before the folder is made: a value that a part refuses leaves none behind
+    parts = importlib.import_module("lab.experiment").assemble(identified.job.config, identified.data)
     try:
         with claimed(folder.claim):
-            return find_and_tell(job, identified.identity, console) or train(identified, folder, console)
+            found = find_and_tell(job, identified.identity, console)
+            if found is None and folder.manifest.exists() != begun:
+                raise StoreError("another process began this run, and left it, at this moment\ntype the same again")
+            return found or train(identified, parts, folder, console)
     except OSError as error:
         raise MachineError(f"the machine failed this run: {error}\nput that right; the same command goes on") from error
 
@@ -71,8 +79,11 @@ def find_and_tell(job: Job, identity: str, console: Console) -> dict[str, Any] |
     add_request(root, folder, job.request)
     console.found(folder, job.request, job.seed, result)
     if not console.position:
-        for move in moved(flatten(job.config["trainer"]), flatten(begun_with(folder)["trainer"])):
+        begun = begun_with(folder)
+        for move in moved(flatten(job.config["trainer"]), flatten(begun["trainer"])):
             console.say(f"  it has trainer.{move.path}={say(move.new)}, not {say(move.old)}: a nuisance, so it is the same run")
+        for name in sorted(job.config["hooks"].keys() - begun["hooks"].keys()):
+            console.say(f"  it was trained without the observer {name}, and has nothing of what that records: another seed would")
     return result
 
 
@@ -89,17 +100,16 @@ def import_everything(identified: Identified) -> None:
     From here on, editing the code neither changes nor spoils this run.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+    set_variables(identified.job.config["device"])
     for module in ("lab.experiment", *identified.manifest["code"]):
         importlib.import_module(module)
-    check_torch(importlib.import_module("lab.device").bits_of_torch())
+    check_torch(importlib.import_module("lab.device").bits_of_torch(identified.job.config["device"]["kind"]))
     if code_map(identified.job.config) != identified.manifest["code"]:
         raise StoreError("lab/ was edited while this run started: its code isn't what its identity says\ntype the same again")
 
 
-def train(identified: Identified, folder: RunFolder, console: Console) -> dict[str, Any]:
+def train(identified: Identified, parts: Any, folder: RunFolder, console: Console) -> dict[str, Any]:
     """Train in a claimed directory, from its checkpoint where it has one, and publish the result last."""
-    if folder.manifest.exists():
-        identified = as_begun(identified, folder, console)
     job = identified.job
     if not folder.manifest.exists():
         write_file(folder.config, OmegaConf.to_yaml(OmegaConf.create(job.config)))
@@ -109,7 +119,7 @@ def train(identified: Identified, folder: RunFolder, console: Console) -> dict[s
     folder.failure.unlink(missing_ok=True)
     try:
         console.begin(folder, identified.manifest, job.request)
-        outcome = train_under_signals(identified, folder, console)
+        outcome = train_under_signals(identified, parts, folder, console)
         identified.data.verify()
     except Interrupted:
         raise
@@ -142,13 +152,13 @@ def as_begun(identified: Identified, folder: RunFolder, console: Console) -> Ide
     return replace(identified, job=replace(identified.job, config=now | {"trainer": begun["trainer"], "hooks": begun["hooks"]}))
 
 
-def train_under_signals(identified: Identified, folder: RunFolder, console: Console) -> dict[str, Any]:
+def train_under_signals(identified: Identified, parts: Any, folder: RunFolder, console: Console) -> dict[str, Any]:
     """Run the experiment with its progress shown, until it ends or a signal asks it to stop."""
     experiment = importlib.import_module("lab.experiment")
     progress = RunProgress(console)
     try:
         with stopping() as stop:
-            outcome = experiment.run(identified.job.config, identified.data, folder.path, identified.identity, progress, stop)
+            outcome = experiment.run(identified.job.config, identified.data, parts, folder.path, identified.identity, progress, stop)
     finally:
         progress.stopped()
     return asdict(outcome)
@@ -203,6 +213,7 @@ def main() -> int:
     frozen = read_json(Path(sys.argv[1]))
     leave_with(frozen["parent"])
     console = Console(position=frozen["position"])
+    sys.path.insert(0, frozen["job"]["root"])  # the project's own modules (trusted_modules), wherever the sweep was typed
     try:
         run(Job(**frozen["job"]), console, frozen["identity"])
     except LabError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from lab.device import device_of
+
 # B batch  T position  V vocabulary
 
 
@@ -20,13 +22,14 @@ def continue_tokens(
     assert tokens, "there must be a token to continue from"
     assert (temperature is None) == (generator is None), "a temperature needs a generator, and only it does"
     written: list[int] = []
+    device = device_of(model)
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
             for _ in range(count):
-                seen_BT = torch.tensor([(tokens + written)[-context:]])
-                logits_V = model(seen_BT)[0, -1].float()
+                seen_BT = torch.tensor([(tokens + written)[-context:]], device=device)
+                logits_V = model.forward(seen_BT)[0, -1].float().cpu()  # not model(...): each length would be compiled anew
                 if not logits_V.isfinite().all():
                     break
                 written.append(choose(logits_V, temperature, generator))

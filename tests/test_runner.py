@@ -256,7 +256,7 @@ def test_exploring_with_one_change_is_the_ordinary_run(tiny: Project) -> None:
 
 
 def test_a_diverged_run_is_an_outcome_and_is_found_again(tiny: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    typed = ("baseline=tiny", "trainer.optimizer.lr=1e9")
+    typed = ("baseline=tiny", "trainer.optimizer.lr=1000")
     result = ask(tiny, *typed)
     assert (result["status"], result["metrics"]["validation_bits_per_byte"]) == ("diverged", None)
     assert result["diverged"]["step"] <= 20 and "training loss" in result["diverged"]["reason"]

@@ -119,7 +119,7 @@ def read_outcome(result: dict[str, Any], identity: str) -> dict[str, Any]:
     table(result, "metrics", "result.json")
     digests = result["digests"] if isinstance(result.get("digests"), dict) else {}
     diverged = result["diverged"] if isinstance(result.get("diverged"), dict) else {}
-    weights = digests.get("weights")
+    weights = digests.get("judged_weights", digests.get("weights"))  # the former where a hook gave other weights to judge
     return {
         "status": result["status"],
         "metrics": numbers(result["metrics"]),

@@ -6,13 +6,15 @@ Always in fp32, so that the measure is a function of the weights alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from lab.device import device_of
 from lab.numerics import bits_per_byte, perplexity
 from lab.train.loss import cross_entropy
 
@@ -48,15 +50,34 @@ def evaluate(model: nn.Module, blocks: Iterable[tuple[Tensor, Tensor]], bytes_pe
     bytes_V = torch.as_tensor(bytes_per_token, dtype=torch.int64)
     nats = torch.zeros((), dtype=torch.float64)
     tokens = text_bytes = 0
+    device = device_of(model)
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
             for inputs_BT, targets_BT in blocks:
-                logits_BTV = model(inputs_BT).float()
-                nats += cross_entropy(logits_BTV, targets_BT, reduction="none").double().sum()
+                # not model(...), which may be compiled: the measure is of the weights, not of how they were trained
+                logits_BTV = model.forward(inputs_BT.to(device)).float()
+                costs = cross_entropy(logits_BTV, targets_BT.to(device), reduction="none")
+                nats += costs.cpu().double().sum()  # on the CPU, since not every device has float64
                 tokens += targets_BT.numel()
                 text_bytes += int(bytes_V[targets_BT].sum())
     finally:
         model.train(was_training)
     return Evaluation(nats.item(), tokens, text_bytes)
+
+
+@contextmanager
+def weighing(model: nn.Module, weights: Mapping[str, Tensor] | None) -> Iterator[None]:
+    """The model with other weights, by parameter name, while the block runs; afterwards its own again, to the bit. None changes nothing."""
+    own = {name: parameter.data for name, parameter in model.named_parameters() if weights is not None and name in weights}
+    try:
+        for name, parameter in model.named_parameters():
+            if name in own and weights is not None:
+                assert weights[name].shape == parameter.shape, f"{name} has another shape than its parameter"
+                parameter.data = weights[name].to(parameter.data)
+        yield
+    finally:
+        for name, parameter in model.named_parameters():
+            if name in own:
+                parameter.data = own[name]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+# What every run is measured by. A run has more where there is more to measure: `train_loss`, `validation_above_entropy` on a
+# text whose source has a known entropy, `validation_raw_bits_per_byte` where a hook's weights are judged instead of the raw ones.
 METRICS = (
     "validation_bits_per_byte",
     "validation_nats_per_token",
     "validation_perplexity",
     "half_curve_bits_per_byte",
     "final_curve_bits_per_byte",
-    "train_loss",
 )
 
 
@@ -27,6 +28,10 @@ class Outcome:
     metrics: dict[str, float | None]
     parameters: dict[str, int]
     cost: dict[str, float | None]
+    split: dict[str, float]
+    """the share of the training steps that went into each phase: data, forward, backward, optimizer, hooks, rest"""
+    prices: dict[str, float]
+    """the share that went into each hook's own calls, by its name"""
     digests: dict[str, str]
     diverged: dict[str, Any] | None
     """None, or the `step` that couldn't be taken and the `reason`"""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lab.errors import ConfigError
-from lab.train.hook import METHODS, refuse_unheard
+from lab.train.hook import METHODS, in_order, refuse_unheard
 from tests.train.tiny import HOOKS, parts
 
 
@@ -79,20 +79,21 @@ def test_a_number_that_is_none_is_found_in_the_loss_and_in_the_gradient(tmp_path
 
 
 def test_decay_pulls_on_matrices_only(tmp_path):
-    groups = parts(tmp_path).loop.state.optimizer.param_groups
-    assert {each.ndim for each in groups[0]["params"]} == {2} and groups[0]["weight_decay"] == 0.1
-    assert {each.ndim for each in groups[1]["params"]} == {1} and groups[1]["weight_decay"] == 0.0
+    matrices, embeddings, vectors = parts(tmp_path).loop.state.optimizer.param_groups
+    assert {each.ndim for each in matrices["params"] + embeddings["params"]} == {2}
+    assert matrices["weight_decay"] == embeddings["weight_decay"] == 0.1
+    assert {each.ndim for each in vectors["params"]} == {1} and vectors["weight_decay"] == 0.0
 
 
 def test_every_group_follows_the_schedule(tmp_path):
     made = parts(tmp_path)
     made.loop.state.step = 11
     made.loop.update(*made.batches.batch(11))
-    assert [group["lr"] for group in made.loop.state.optimizer.param_groups] == pytest.approx([1e-3, 1e-3])
+    assert [group["lr"] for group in made.loop.state.optimizer.param_groups] == pytest.approx([1e-3, 1e-3, 1e-3])
 
 
 class Recorder:
-    observes = True
+    observes = False
 
     def __init__(self):
         self.heard = []
@@ -104,7 +105,7 @@ class Recorder:
 
 
 def test_hooks_are_called_in_the_contracts_order(tmp_path):
-    hook = {"recorder": {"_target_": "tests.train.test_loop.Recorder", "observes": True}}
+    hook = {"recorder": {"_target_": "tests.train.test_loop.Recorder"}}
     made = parts(tmp_path, hooks=hook)
     made.loop.update(*made.batches.batch(0))
     assert made.loop.hooks["recorder"].heard == ["attach", "batch", "loss", "gradients", "after_step"]
@@ -117,7 +118,7 @@ class Misspelt:
 
 
 class Averaging:
-    observes = False
+    observes = True
 
     def evaluation_weights(self, state): ...
 
@@ -127,11 +128,119 @@ class Shy:
 
 
 @pytest.mark.parametrize(
-    ("hook", "word"), [(Misspelt(), "none of the methods"), (Averaging(), "doesn't call"), (Shy(), "must say `observes")]
+    ("hook", "word"),
+    [
+        (Misspelt(), "none of the methods"),
+        (Averaging(), "says that it only observes, and has `evaluation_weights`"),
+        (Shy(), "must say `observes"),
+    ],
 )
 def test_a_hook_that_would_not_be_heard_is_refused(hook, word):
     with pytest.raises(ConfigError, match=word):
         refuse_unheard({"mine": hook})
+
+
+def test_two_hooks_that_both_give_the_weights_to_judge_are_refused():
+    judging = type("Judging", (), {"observes": False, "evaluation_weights": lambda self, state: {}})
+    with pytest.raises(ConfigError, match=r"hooks a and b both give the weights to judge"):
+        refuse_unheard({"a": judging(), "b": judging()})
+
+
+class Named:
+    """A hook that writes its name down when it is called."""
+
+    def __init__(self, name, heard, observes=False, order=None):
+        self.name, self.heard, self.observes = name, heard, observes
+        if order is not None:
+            self.order = order
+
+    def gradients(self, state):
+        self.heard.append(self.name)
+
+
+def test_observers_speak_first_and_the_others_by_order_and_name():
+    hooks = {"b": Named("b", []), "last": Named("last", [], order=10), "a": Named("a", []), "first": Named("first", [], order=-1)}
+    assert list(in_order({**hooks, "z": Named("z", [], observes=True)})) == ["z", "first", "a", "b", "last"]
+
+
+class Doubling:
+    """Doubles the gradients, and looks at the norm before and after."""
+
+    observes = False
+
+    def gradients(self, state):
+        self.before = state.norm_now()
+        state.scale_gradients(2.0)
+
+
+class Listening:
+    observes = False
+    order = 1
+
+    def gradients(self, state):
+        self.heard = state.norm_now()
+
+
+def test_a_later_hook_sees_the_norm_of_the_gradient_as_it_stands(tmp_path):
+    hooks = {name: {"_target_": f"tests.train.test_loop.{name.title()}"} for name in ("doubling", "listening")}
+    made, _ = step(tmp_path, hooks=hooks)
+    assert made.loop.hooks["doubling"].before == made.loop.state.gradient_norm
+    assert made.loop.hooks["listening"].heard == pytest.approx(2 * made.loop.state.gradient_norm)
+
+
+class Again:
+    """Asks for the gradients a second time, at the same weights, in the middle of the step."""
+
+    observes = False
+
+    def gradients(self, state):
+        self.first = [each.clone() for each in state.gradients]
+        state.scale_gradients(0.0)
+        state.loss_and_gradients()
+        self.second = [each.clone() for each in state.gradients]
+
+
+@pytest.mark.parametrize("changes", [{}, {"model__dropout": 0.3}, {"device__micro_batch": 2, "model__dropout": 0.3}], ids=str)
+def test_a_second_pass_at_the_same_weights_gives_the_same_gradients_with_the_same_masks(tmp_path, changes):
+    made, _ = step(tmp_path, hooks={"again": {"_target_": "tests.train.test_loop.Again"}}, **changes)
+    plain, _ = step(tmp_path, **changes)
+    hook = made.loop.hooks["again"]
+    assert all(torch.equal(a, b) for a, b in zip(hook.first, hook.second, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(made.model.parameters(), plain.model.parameters(), strict=True))
+    assert (made.loop.state.loss, made.loop.state.gradient_norm) == (plain.loop.state.loss, plain.loop.state.gradient_norm)
+
+
+class Dropper:
+    observes = False
+
+    def batch(self, state):
+        state.inputs_BT, state.targets_BT = state.inputs_BT[:1], state.targets_BT[:1]
+
+
+def test_a_hook_that_drops_tokens_is_refused_since_runs_are_compared_at_equal_tokens(tmp_path):
+    with pytest.raises(ConfigError, match="16 inputs and 16 targets of a step's 64 tokens"):
+        step(tmp_path, hooks={"dropper": {"_target_": "tests.train.test_loop.Dropper"}})
+
+
+class Reader:
+    """Looks at a site in a pass of its own, and records what it saw."""
+
+    observes = True
+
+    def gradients(self, state):
+        self.seen = []
+        state.look_at({"blocks.1.mlp.hidden": self.seen.append})
+        state.record({"largest": self.seen[0].abs().max().item()})
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_looking_at_a_site_moves_no_bit(tmp_path, dropout):
+    made, _ = step(tmp_path, hooks={"reader": {"_target_": "tests.train.test_loop.Reader", "observes": True}}, model__dropout=dropout)
+    plain, _ = step(tmp_path, model__dropout=dropout)
+    assert made.loop.state.records == {"reader.largest": made.loop.hooks["reader"].seen[0].abs().max().item()}
+    assert made.loop.hooks["reader"].seen[0].shape == (4, 16, 128)
+    assert all(torch.equal(a, b) for a, b in zip(made.model.parameters(), plain.model.parameters(), strict=True))
+    assert made.model.training and not made.model.blocks[1].mlp.hidden.forward_functions
 
 
 def test_a_hook_cannot_take_a_columns_name():

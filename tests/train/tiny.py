@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 
-from lab.build import Parts, build
+from lab.build import Parts
 from lab.data.corpora import Document
 from lab.data.prepare import PreparedData, prepare
 from lab.data.tokenizers.ascii import Ascii
-from lab.device import prepare_device
-from lab.experiment import run
+from lab.experiment import assemble, run
 from lab.train.outcome import Outcome
 
 IDENTITY = "a" * 64
@@ -34,7 +33,7 @@ TINY: dict[str, Any] = {
         "norm": {"_target_": "lab.model.norm.layernorm.LayerNorm", "eps": 1e-5},
         "mlp": {"_target_": "lab.model.mlp.gelu.GELU", "expansion": 4.0},
         "position": {"_target_": "lab.model.position.learned.LearnedPosition"},
-        "attention": {"_target_": "lab.model.attention.mha.MultiHeadAttention"},
+        "attention": {"_target_": "lab.model.attention.mha.MultiHeadAttention", "qk_norm": False, "qk_norm_eps": 1e-6, "logit_cap": None},
     },
     "data": {"tokenizer": {"_target_": "lab.data.tokenizers.ascii.Ascii"}},
     "trainer": {
@@ -43,6 +42,8 @@ TINY: dict[str, Any] = {
         "precision": "fp32",
         "divergence_ceiling": 20.0,
         "log_every": 2,
+        "decay": {"matrices": True, "embeddings": True, "vectors": False},
+        "rate": {"matrices": 1.0, "embeddings": 1.0, "vectors": 1.0},
         "optimizer": {
             "_target_": "lab.train.optimizer.adamw.adamw",
             "lr": 1e-2,
@@ -50,7 +51,7 @@ TINY: dict[str, Any] = {
             "eps": 1e-8,
             "weight_decay": 0.1,
         },
-        "schedule": {"_target_": "lab.train.schedule.Cosine", "warmup": 0.1, "final": 0.1},
+        "schedule": {"_target_": "lab.train.schedule.cosine.Cosine", "warmup": 0.1, "final": 0.1},
         "evaluation": {"metric": "bits_per_byte", "block": CONTEXT, "bytes": None, "curve_bytes": 100, "every": 4},
         "sampling": {"every": 5, "tokens": 6, "temperature": 0.8},
         "checkpoint": {"every": 3},
@@ -60,6 +61,7 @@ TINY: dict[str, Any] = {
         "kind": "cpu",
         "threads": 1,
         "attention": "fused",
+        "compile": False,
         "micro_batch": None,
         "fused_optimizer": True,
         "deterministic": True,
@@ -69,7 +71,7 @@ TINY: dict[str, Any] = {
 HOOKS = {
     "grad_clip": {"_target_": "lab.hooks.grad_clip.GradClip", "max_norm": 0.3},
     "z_loss": {"_target_": "lab.hooks.z_loss.ZLoss", "weight": 1e-2},
-    "counter": {"_target_": "tests.train.tiny.Counter", "observes": True},
+    "counter": {"_target_": "tests.train.tiny.Counter"},
 }
 
 
@@ -90,7 +92,7 @@ class Silent:
 class Counter:
     """A hook with a memory: its loss grows with the steps that it has seen, so that a resume without it would show."""
 
-    observes = True
+    observes = False
 
     def __init__(self) -> None:
         self.seen = torch.zeros(1)
@@ -129,14 +131,14 @@ def text(folder: Path) -> PreparedData:
 
 def parts(folder: Path, **changes: Any) -> Parts:
     """The parts of a tiny run, on a prepared device."""
-    prepare_device("cpu", 1, True)
-    return build(tiny(**changes), text(folder / "cache"))
+    return assemble(tiny(**changes), text(folder / "cache"))
 
 
 def train(folder: Path, *, stop: Callable[[], bool] = lambda: False, progress: Any = None, **changes: Any) -> Outcome:
     """A tiny run in `folder`."""
     data = text(folder.parent / "cache")
-    return run(tiny(**changes), data, folder, IDENTITY, progress or Silent(), stop)
+    config = tiny(**changes)
+    return run(config, data, assemble(config, data), folder, IDENTITY, progress or Silent(), stop)
 
 
 def after(calls: int) -> Callable[[], bool]:
