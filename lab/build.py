@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from lab import streams
-from lab.config.diff import say
 from lab.data.batches import Batches
 from lab.data.prepare import PreparedData
 from lab.data.tokenfile import TokenFile
@@ -134,7 +133,7 @@ def factory(node: Mapping[str, Any], trusted: Sequence[str]) -> Callable[..., An
             return target(*arguments, **values, **more)
         except (TypeError, ValueError) as error:
             raise ConfigError(
-                f"{error}\n{node['_target_']} was given {', '.join(f'{key}={say(each)}' for key, each in values.items()) or 'no values'}; "
+                f"{error}\n{node['_target_']} was given {', '.join(f'{key}={each}' for key, each in values.items()) or 'no values'}; "
                 "its option file in conf/ says what is allowed"
             ) from error
 

@@ -17,7 +17,7 @@ NORM = "# A norm with limits.\n_target_: lab.model.norm.rmsnorm.RMSNorm\neps: 1.
         (2.0, [0, 1], "eps=2 is out of range: from 0 to 1"),
         (-1, [0, None], "eps=-1 is out of range: at least 0"),
         (3, [None, 2], "eps=3 is out of range: at most 2"),
-        ([0.9, 1.5], [0, 1], "eps=1.5 is out of range: from 0 to 1"),
+        ([0.9, 1.5], [0, 1], "eps[1]=1.5 is out of range: from 0 to 1"),
         ("many", [0, 1], "eps is 'many', but must be a number"),
         (True, [0, 1], "eps is 'true', but must be a number"),
         ("meen", ["mean", "sum"], "eps=meen: allowed are mean, sum: did you mean mean?"),
