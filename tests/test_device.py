@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 
 import pytest
 import torch
 
-from lab.device import ANSWERS, autocast, bits_of_torch, peak_memory_bytes, prepare_device, require_answer, synchronize
+from lab.device import ANSWERS, autocast, bits_of_torch, keep_freed_memory, peak_memory_bytes, prepare_device, require_answer, synchronize
 from lab.errors import MachineError
 
 CPU = torch.device("cpu")
@@ -118,3 +119,9 @@ def test_the_same_step_on_a_gpu_has_the_same_bits() -> None:
 
     first_VD = gradient_VD()
     assert all(torch.equal(first_VD, gradient_VD()) for _ in range(5))
+
+
+def test_memory_that_is_freed_is_kept_where_the_c_library_can_and_elsewhere_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert keep_freed_memory() is hasattr(ctypes.CDLL(None), "mallopt")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())  # as on macOS: a C library without mallopt
+    assert keep_freed_memory() is False

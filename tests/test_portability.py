@@ -218,6 +218,7 @@ OWNERS = {
     "fdatasync": "lab/files.py",
     "sched_getaffinity": "lab/store/abilities.py",
     "ru_maxrss": "lab/device.py",
+    "mallopt": "lab/device.py",
     "/proc/cpuinfo": "lab/store/machine.py",
     "libcuda.so.1": "lab/store/gpu.py",
 }

@@ -90,7 +90,7 @@ class EvaluationConfig:
     )
     block: int = leaf(256, "protocol", "length of the blocks that the validation text is read in", unit="tokens", low=1)
     bytes: int | None = leaf(None, "protocol", "head of the validation range in the final evaluation; null: all of it", unit="bytes", low=1)
-    curve_bytes: int = leaf(16384, "protocol", "head of the validation range in the curve's evaluations", unit="bytes", low=1)
+    curve_bytes: int = leaf(8192, "protocol", "head of the validation range in the curve's evaluations", unit="bytes", low=1)
     every: int = leaf(100, "nuisance", "steps between two points of the curve", unit="steps", low=1)
 
 

@@ -62,7 +62,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("trainer.divergence_ceiling", "protocol", 20.0),
     ("trainer.evaluation.block", "protocol", 256),
     ("trainer.evaluation.bytes", "protocol", None),
-    ("trainer.evaluation.curve_bytes", "protocol", 16384),
+    ("trainer.evaluation.curve_bytes", "protocol", 8192),
     ("trainer.evaluation.every", "nuisance", 100),
     ("trainer.evaluation.metric", "protocol", "bits_per_byte"),
     ("trainer.log_every", "nuisance", 10),
