@@ -78,7 +78,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return error.exit_status
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        print(words.first_line(words.root_of(error)), file=sys.stderr)
+        print(words.explain(error, arguments.overrides, OptionFiles(ROOT / "conf")), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -125,7 +125,8 @@ def explain(error: BaseException, overrides: Sequence[str], files: OptionFiles) 
         mark = getattr(cause, "problem_mark", None)
         where = f"{mark.name}, line {mark.line + 1}" if mark is not None else "a file in conf/"
         return f"{where} isn't valid YAML: {getattr(cause, 'problem', None) or first_line(cause)}"
-    unknown = unknown_keys(overrides, files)
+    named = [each for each in parse(list(overrides)) if f"'{each.key_or_group}'" in str(error)]  # Could not override 'model.typo'
+    unknown = unknown_keys(named or parse(list(overrides)), files)
     if unknown:
         return unknown[0]
     full_key = getattr(cause, "full_key", None)
@@ -134,12 +135,12 @@ def explain(error: BaseException, overrides: Sequence[str], files: OptionFiles) 
     return first_line(cause)
 
 
-def unknown_keys(overrides: Iterable[str], files: OptionFiles) -> list[str]:
+def unknown_keys(overrides: Iterable[Override], files: OptionFiles) -> list[str]:
     """A message for each typed value key that neither the schema nor any option file knows."""
     having = files.options_having(components())
     known = [*leaves(), *having]
     messages = []
-    for override in parse(list(overrides)):
+    for override in overrides:
         key = override.key_or_group
         if key.startswith("hooks."):
             messages.append(unknown_of_hook(key, files))
