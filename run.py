@@ -30,6 +30,7 @@ from lab.config.diff import node, say
 from lab.config.offer import help_text, offered
 from lab.config.options import OptionFiles
 from lab.errors import ConfigError, LabError
+from lab.signals import leave_on_interrupt
 
 ROOT = Path(__file__).resolve().parent
 FOREIGN = {
@@ -43,6 +44,7 @@ ONLY_SHOWS = ("help", "hydra_help", "info", "shell_completion")
 
 def main() -> int:
     """Exit status: 0, or the error's own after its message on standard error."""
+    leave_on_interrupt()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra re-raises, and the message is ours
     try:
         arguments = get_args_parser().parse_intermixed_args()

@@ -125,16 +125,17 @@ def factory(node: Mapping[str, Any], trusted: Sequence[str]) -> Callable[..., An
     """
     module, _, name = node["_target_"].rpartition(".")
     assert any(f"{module}.".startswith(f"{each}.") for each in ("lab", *trusted)), f"{module} isn't trusted"
-    target = getattr(importlib.import_module(module), name)
+    try:
+        target = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise ConfigError(f"{node['_target_']} can't be loaded: {error}\ncheck `_target_` in its option file, and that module") from error
     values = {key: value for key, value in node.items() if key not in NOT_ARGUMENTS}
 
     def make(*arguments: Any, **more: Any) -> Any:
         try:
             return target(*arguments, **values, **more)
         except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"{error}\n{node['_target_']} was given {', '.join(f'{key}={each}' for key, each in values.items()) or 'no values'}; "
-                "its option file in conf/ says what is allowed"
-            ) from error
+            given = ", ".join(f"{key}={each}" for key, each in values.items()) or "no values"
+            raise ConfigError(f"{error}\n{node['_target_']} was given {given}") from error
 
     return make

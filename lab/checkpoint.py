@@ -9,6 +9,7 @@ What is read is verified first: a flipped bit in a weight would train on without
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,12 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from lab.errors import StoreError
+from lab.errors import ConfigError, StoreError
 from lab.files import read_json, seal_holds, sealed, write_file, write_json
 
 KEPT = 2
 TENSOR = "$tensor"
+FLOAT = "$float"  # a number that JSON can't hold: nan, inf, -inf
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Damaged(Exception):
 def save(folder: Path, checkpoint: Checkpoint, identity: str) -> None:
     """Write a checkpoint durably, then drop all but the last two. A failed write leaves the earlier ones as they were."""
     tensors, rest = pack(checkpoint.state)
-    blob = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    blob = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in apart(tensors).items()})
     about = {
         "step": checkpoint.step,
         "identity": identity,
@@ -56,6 +58,17 @@ def save(folder: Path, checkpoint: Checkpoint, identity: str) -> None:
     for path in folder.glob("step-*"):
         if path.stem not in sorted(steps)[-KEPT:]:
             path.unlink()
+
+
+def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, a copy of each whose memory an earlier one holds: a hook may keep a view of a weight."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if place in seen else tensor
+        seen.add(place)
+    return found
 
 
 def latest(folder: Path, identity: str) -> tuple[Checkpoint | None, list[str]]:
@@ -102,7 +115,13 @@ def pack(tree: Any, path: str = "") -> tuple[dict[str, Tensor], Any]:
     """Split a state into its tensors, named by their paths, and the rest, where `{"$tensor": path}` stands for each."""
     if isinstance(tree, Tensor):
         return {path: tree}, {TENSOR: path}
+    if isinstance(tree, float) and not math.isfinite(tree):
+        return {}, {FLOAT: str(float(tree))}
     if not isinstance(tree, (dict, list, tuple)):
+        if not isinstance(tree, (str, int, float, bool, type(None))):
+            raise ConfigError(
+                f"the state at {path!r} holds a {type(tree).__name__}\nkeep tensors, numbers, texts, and lists and dicts of them"
+            )
         return {}, tree
     tensors: dict[str, Tensor] = {}
     rest: dict[Any, Any] = {}
@@ -110,7 +129,8 @@ def pack(tree: Any, path: str = "") -> tuple[dict[str, Tensor], Any]:
         found, rest[key] = pack(value, f"{path}.{key}" if path else str(key))
         assert not tensors.keys() & found.keys(), f"two tensors of the state are called {sorted(tensors.keys() & found.keys())[0]}"
         tensors |= found
-    assert not isinstance(tree, dict) or all(isinstance(key, str) for key in tree), f"the state at {path!r} has keys that aren't text"
+    if isinstance(tree, dict) and not all(isinstance(key, str) for key in tree):
+        raise ConfigError(f"the state at {path!r} has keys that aren't text: {', '.join(repr(key) for key in tree)}\nmake them text")
     return tensors, rest if isinstance(tree, dict) else list(rest.values())
 
 
@@ -120,6 +140,8 @@ def unpack(rest: Any, tensors: Mapping[str, Tensor]) -> Any:
         return [unpack(each, tensors) for each in rest]
     if not isinstance(rest, dict):
         return rest
+    if rest.keys() == {FLOAT}:
+        return float(rest[FLOAT])
     return tensors[rest[TENSOR]] if rest.keys() == {TENSOR} else {key: unpack(value, tensors) for key, value in rest.items()}
 
 

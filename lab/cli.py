@@ -157,20 +157,27 @@ def plan(arguments: argparse.Namespace, root: Path) -> None:
 
 def pin(arguments: argparse.Namespace, root: Path) -> None:
     from lab.ablate.baseline import pin as make
+    from lab.ablate.baseline import words_of_pin
     from lab.ablate.lock import lock_path, option_path
     from lab.config.compose import Composer
     from lab.config.diff import say
     from lab.request import Identifier
+    from lab.store.abilities import settle_device
 
     composer = Composer(root)
+    typed = words_of_pin(composer, arguments.name, arguments.overrides, arguments.again)
     if arguments.overrides:  # the text is read now: a pin on a text that isn't there would be found out at its first run
-        Identifier(root).data(composer.compose(tuple(arguments.overrides)).resolved)
+        Identifier(root).data(composer.compose(typed).resolved)
     made, moves = make(composer, arguments.name, arguments.overrides, again=arguments.again)
     print(f"pinned baseline `{made.name}` ({made.short}): {option_path(root, made.name)}")
     for move in moves:
         print(f"  {move.path}: {say(move.old)} -> {say(move.new)}")
     if moves:
         print("what was asked for under an older lock isn't judged under this one; the report says how much that is")
+    try:
+        settle_device(composer.compose((f"baseline={made.name}",)).resolved["device"], "fp32")
+    except ConfigError as error:
+        print(f"this machine can't run it: {str(error).splitlines()[0]}")
     print(f"keep both files in git: {option_path(root, made.name).name}, {lock_path(root, made.name).name}")
     print(f"next: python run.py baseline={made.name}")
 

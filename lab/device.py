@@ -16,8 +16,10 @@ import torch
 
 from lab.errors import MachineError
 
-# glibc's mallopt(3): give nothing back from the heap's end (M_TRIM_THRESHOLD), map no block by itself (M_MMAP_THRESHOLD)
-KEEPING = {-1: (1 << 31) - 1, -3: 1 << 30}
+# glibc's mallopt(3). Blocks up to so many bytes come from the heap (older versions take 32 MiB at most) ...
+M_MMAP_THRESHOLD, LARGEST_BLOCKS = -3, (1 << 30, 1 << 25)
+# ... and nothing is given back from the heap's end. Alone this would make all worse: it ends the first one's growing by itself.
+M_TRIM_THRESHOLD, NEVER = -1, (1 << 31) - 1
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 
@@ -57,7 +59,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # no such function; no such library; Windows has no "this process"
         return False
-    return all(mallopt(switch, size) for switch, size in KEEPING.items())
+    return any(mallopt(M_MMAP_THRESHOLD, size) for size in LARGEST_BLOCKS) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
 
 
 def always() -> bool:

@@ -41,7 +41,14 @@ def assemble(config: Mapping[str, Any], data: PreparedData) -> Parts:
     """
     device = config["device"]
     prepare_device(device["kind"], device["threads"], device["deterministic"])
-    return build(config, data, time.perf_counter)
+    parts = build(config, data, time.perf_counter)
+    checkpoint.pack(hook_state(parts))  # what can't be saved is refused now, not at the first checkpoint
+    return parts
+
+
+def hook_state(parts: Parts) -> dict[str, Any]:
+    """What each hook needs at a resume, by its name."""
+    return {name: state_dict() for name, state_dict in methods(parts.loop.hooks, "state_dict")}
 
 
 def run(
@@ -112,7 +119,7 @@ class Experiment:
         if found is not None:
             self.restore(found)
         elif self.files.metrics.sync() > 0:
-            self.progress.warning("this run was cut before its first checkpoint: it starts from the beginning")
+            self.progress.warning("this run ended before its first checkpoint: it starts from the beginning")
         self.files.truncate(found.offsets if found is not None else None)
 
     # -- update: one step of training
@@ -134,9 +141,8 @@ class Experiment:
             speed = {"seconds": seconds, "tokens_per_second": self.tokens_per_step / seconds}
             memory_bytes = peak_memory_bytes(self.parts.loop.device)
             self.files.timing.append_row({"step": state.step, **speed, "memory_bytes": memory_bytes})
-        for heading, text in state.texts:
-            self.files.samples.append(f"=== step {state.step}, {heading} ===\n{text}\n\n")
-        state.records, state.texts = {}, []
+        state.records = {}
+        self.view.write_texts()
         self.progress.step(state.step, state.loss, watch.tokens_per_second)
         return None
 
@@ -153,7 +159,7 @@ class Experiment:
         state = {
             "model": self.parts.model.state_dict(),
             "optimizer": memory(self.state.optimizer, self.parts.model),
-            "hooks": {name: state_dict() for name, state_dict in methods(self.parts.loop.hooks, "state_dict")},
+            "hooks": hook_state(self.parts),
             "tokens": self.state.tokens,
             "measured": self.view.measured,
             "train_loss": self.train_loss,

@@ -90,13 +90,16 @@ class Look:
             if self.data.bits_per_byte is not None:
                 row["validation_above_entropy"] = found.bits_per_byte - self.data.bits_per_byte
         if judged is not None:
-            path = self.data.curve.path if name == "curve" else self.data.validation.path
-            row[f"{name}_raw_bits_per_byte"] = evaluate(self.parts.model, self.text(path), self.lengths_V).bits_per_byte
+            raw = self.text(self.data.curve.path) if name == "curve" else self.unless_stopped(self.text(self.data.validation.path))
+            row[f"{name}_raw_bits_per_byte"] = evaluate(self.parts.model, raw, self.lengths_V).bits_per_byte
         self.measured |= {metric: finite_or_none(value) for metric, value in row.items() if metric.startswith("validation")}
-        self.files.metrics.append_row({"step": self.state.step, "tokens": self.state.tokens, **row})
-        self.progress.evaluated(self.state.step, row)
-        for _, evaluated in methods(self.parts.loop.hooks, "evaluated"):
+        for hook, evaluated in methods(self.parts.loop.hooks, "evaluated"):
+            self.state.speaking = hook
             evaluated(self.state, row)
+        self.files.metrics.append_row({"step": self.state.step, "tokens": self.state.tokens, **row, **self.state.records})
+        self.state.records = {}
+        self.write_texts()
+        self.progress.evaluated(self.state.step, row)
         return found
 
     def write_sample(self, kind: str, temperature: float | None) -> None:
@@ -113,6 +116,12 @@ class Look:
         text = tokenizer.decode(written).decode(errors="replace")
         self.files.samples.append(f"=== step {step}, {kind} ===\n{text}\n\n")
         self.progress.sample(step, kind, text)
+
+    def write_texts(self) -> None:
+        """What hooks wrote at this step, for people."""
+        for heading, text in self.state.texts:
+            self.files.samples.append(f"=== step {self.state.step}, {heading} ===\n{text}\n\n")
+        self.state.texts = []
 
     def broken(self) -> str | None:
         """Weights can break in the very last update, so the final measures are looked at as well: what is wrong, or None."""

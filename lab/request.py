@@ -88,6 +88,7 @@ def job_of(tally: Tally, root: Path, command: str, study: str | None = None, see
         overrides=overrides,
         held=told_apart(config)
         + told_of_device(config["device"])
+        + ([f"device=auto: {config['device']['kind']}"] if tally.composition.resolved["device"]["kind"] == "auto" else [])
         + [f"{move.path}={say(move.new)} (held)" for move in tally.held]
         + [f"{each} (its own)" for each in tally.composition.settled],
         config=config,

@@ -13,8 +13,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from lab.config.identity import role_of
 from lab.errors import Interrupted, LabError, MachineError, StoreError
 from lab.files import read_json, sealed, sha256_file, write_file, write_json
 from lab.request import Identified, Identifier, Job
+from lab.signals import leave_on_interrupt, stopping
 from lab.store.claim import claimed
 from lab.store.console import Console, RunProgress
 from lab.store.layout import RunFolder
@@ -54,15 +53,14 @@ def run(job: Job, console: Console, promised: str | None = None) -> dict[str, An
         return result
     import_everything(identified)
     folder = find_identity(root, identified.identity) or identified.folder
-    begun = folder.manifest.exists()
+    begun = has_checkpoint(folder)
     if begun:
         identified = as_begun(identified, folder, console)
-    # before the folder is made: a value that a part refuses leaves none behind
-    parts = importlib.import_module("lab.experiment").assemble(identified.job.config, identified.data)
+    parts = assembled(identified)
     try:
         with claimed(folder.claim):
             found = find_and_tell(job, identified.identity, console)
-            if found is None and folder.manifest.exists() != begun:
+            if found is None and has_checkpoint(folder) != begun:
                 raise StoreError("another process began this run, and left it, at this moment\ntype the same again")
             return found or train(identified, parts, folder, console)
     except OSError as error:
@@ -94,6 +92,25 @@ def begun_with(folder: RunFolder) -> dict[str, Any]:
     return {str(key): value for key, value in begun.items()}
 
 
+def has_checkpoint(folder: RunFolder) -> bool:
+    """Whether a run goes on from somewhere. One without a checkpoint begins anew, so nothing of an earlier request binds it."""
+    return any(folder.checkpoint.glob("step-*.json"))
+
+
+def assembled(identified: Identified) -> Any:
+    """The run's parts, built before its folder is made: what a part refuses leaves none behind. Raises LabError."""
+    experiment = importlib.import_module("lab.experiment")
+    try:
+        return experiment.assemble(identified.job.config, identified.data)
+    except LabError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise MachineError(
+            f"this run can't be built: {type(error).__name__}: {error}\nat {where.filename}:{where.lineno}, in {where.name}"
+        ) from error
+
+
 def import_everything(identified: Identified) -> None:
     """Import torch and every module of the run, and make sure that both are what the identity promised.
 
@@ -111,9 +128,10 @@ def import_everything(identified: Identified) -> None:
 def train(identified: Identified, parts: Any, folder: RunFolder, console: Console) -> dict[str, Any]:
     """Train in a claimed directory, from its checkpoint where it has one, and publish the result last."""
     job = identified.job
-    if not folder.manifest.exists():
+    if not has_checkpoint(folder):
         write_file(folder.config, OmegaConf.to_yaml(OmegaConf.create(job.config)))
         write_file(folder.overrides, OmegaConf.to_yaml(OmegaConf.create(job.overrides)))
+    if not folder.manifest.exists():
         write_json(folder.manifest, identified.manifest | surroundings(Path(job.root)))
     add_request(Path(job.root), folder, job.request)
     folder.failure.unlink(missing_ok=True)
@@ -164,26 +182,6 @@ def train_under_signals(identified: Identified, parts: Any, folder: RunFolder, c
     return asdict(outcome)
 
 
-@contextmanager
-def stopping() -> Iterator[Any]:
-    """SIGINT and SIGTERM ask the run to checkpoint and leave; a second signal kills it."""
-    asked: list[int] = []
-
-    def ask(number: int, _frame: Any) -> None:
-        if asked:
-            os.write(2, b"\nstopped at once: the same command goes on from the last checkpoint\n")
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        asked.append(number)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def fail(folder: RunFolder, error: Exception, console: Console) -> None:
     """Leave word of why a run failed. The disk may be what failed, so this never hides the first error."""
     trace = traceback.format_exc()
@@ -201,16 +199,21 @@ def explained(error: Exception, folder: RunFolder) -> LabError:
     """A failure of a run as one message; what isn't the user's mistake keeps its traceback in failure.json."""
     if isinstance(error, LabError):
         return error
+    where = traceback.extract_tb(error.__traceback__)[-1]
     if isinstance(error, (MemoryError, OSError)):
         return MachineError(
             f"the machine failed this run: {type(error).__name__}: {error}\nthe same command goes on from its last checkpoint"
         )
-    return MachineError(f"this run failed: {type(error).__name__}: {error}\nthe traceback is in {folder.failure}")
+    return MachineError(
+        f"this run failed: {type(error).__name__}: {error}\nat {where.filename}:{where.lineno}, in {where.name}; "
+        f"the traceback is in {folder.log}"
+    )
 
 
 def main() -> int:
     """Train the job in the file named on the command line, for a sweep. Exit status as of `run.py`."""
     frozen = read_json(Path(sys.argv[1]))
+    leave_on_interrupt()
     leave_with(frozen["parent"])
     console = Console(position=frozen["position"])
     sys.path.insert(0, frozen["job"]["root"])  # the project's own modules (trusted_modules), wherever the sweep was typed

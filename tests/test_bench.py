@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 
+from lab.bench import said
 from lab.bench.limit import MatmulLimit, data_sheet_peak, matrix_shapes
-from lab.bench.measure import turns
+from lab.bench.measure import interval_of_median, turns
 from lab.bench.overhead import scheduled_tokens
 from lab.bench.side import Side
 from lab.cli import main
 from lab.files import read_rows
+from lab.hooks.length_warmup import LengthWarmup
 from lab.model import count
 from lab.train.stopwatch import WARM_UP_STEPS
 from tests.conftest import Project
@@ -83,6 +85,24 @@ def test_its_flops_are_those_of_the_matrices_and_of_the_mixing(bench: Bench) -> 
     assert flops["full"] == 3 * (2 * (layer + head) + mixing)
     assert flops["causal"] == 3 * (2 * (layer + head) + mixing * 17 / 32)
     assert flops["full"] == sum(each["matrix"] + each["mixing_full"] for each in flops["modules"])
+
+
+def test_each_step_is_counted_at_the_length_of_its_sequences(bench: Bench) -> None:
+    warmup = ("baseline=tiny", "hooks=length_warmup", "hooks.length_warmup.start=4", "hooks.length_warmup.share=1")
+    steps = 7
+    lengths = [LengthWarmup(start=4, share=1).length(16, step, 20) for step in range(WARM_UP_STEPS, WARM_UP_STEPS + steps)]
+    assert set(lengths) == {4, 8}, "one length alone would hide a mean that isn't one"
+    flops = bench(*warmup, "--steps", str(steps))["flops_per_token"]
+    matrices = 3 * 2 * (4 * 16 * 16 + 2 * 16 * 64 + 257 * 16)
+    assert flops["lengths"] == [4, 8]
+    assert flops["full"] == pytest.approx(matrices + 3 * 4 * 16 * sum(lengths) / steps)
+    assert flops["causal"] == pytest.approx(matrices + 3 * 4 * 16 * sum((each + 1) / 2 for each in lengths) / steps)
+
+    once = bench(*warmup, "--steps", "1")
+    rate = once["tokens_per_second"] / once["matmul"]["flops_per_second"]
+    assert once["flops_per_token"]["full"] == matrices + 3 * 4 * 16 * 4
+    assert once["mfu"]["full"] == pytest.approx(once["flops_per_token"]["full"] * rate)
+    assert once["mfu"]["causal"] == pytest.approx(once["flops_per_token"]["causal"] * rate)
 
 
 def test_two_compositions_are_compared_pair_by_pair(bench: Bench) -> None:
@@ -185,3 +205,21 @@ def test_a_gpu_has_its_makers_peak_and_a_stranger_has_none() -> None:
     assert data_sheet_peak("NVIDIA H100 80GB HBM3", "bf16") == 989e12 > (data_sheet_peak("NVIDIA H100 PCIe", "bf16") or 0)
     assert data_sheet_peak("Tesla T4", "bf16") is None and data_sheet_peak("Tesla T4", "fp32") == 8.1e12
     assert data_sheet_peak("NVIDIA L40S", "bf16") is None and data_sheet_peak("NVIDIA GeForce RTX 4090 Laptop GPU", "fp32") is None
+
+
+@pytest.mark.parametrize(
+    ("count", "places"), [(5, None), (6, (0, 5)), (10, (1, 8)), (20, (5, 14))], ids=lambda value: str(value).replace(" ", "")
+)
+def test_the_interval_of_a_median_is_the_one_that_tables_give(count: int, places: tuple[int, int] | None) -> None:
+    values = [float(each) for each in range(count)]
+    assert interval_of_median(values[::-1]) == (None if places is None else [values[each] for each in places])
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [([0.9, 1.1], "can't be told from these"), ([1.4, 1.6], "95 % interval 1.40 to 1.60)"), (None, "too few for an interval")],
+)
+def test_a_ratio_is_told_with_what_so_many_pairs_can_tell(interval: list[float] | None, words: str) -> None:
+    told = said.ratio({"median": 1.5, "interval": interval, "pairs": [1.5] * 10})
+    assert told.startswith("A takes 1.50 times as long as B") and words in told
+    assert ("can't be told" in told) is (interval == [0.9, 1.1])

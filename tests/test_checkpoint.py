@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lab.checkpoint import Checkpoint, digest, latest, save
-from lab.errors import StoreError
+from lab.checkpoint import Checkpoint, digest, latest, pack, save
+from lab.errors import ConfigError, StoreError
 
 ME, OTHER = "a" * 64, "b" * 64
 
@@ -118,3 +118,20 @@ def test_a_digest_sees_name_dtype_shape_and_bytes():
     digests = {digest({"a": base}), *(digest(other) for other in others)}
     assert len(digests) == 6
     assert digest({"a": base.t().contiguous().t()}) == digest({"a": base})
+
+
+def test_numbers_that_json_cannot_hold_and_views_of_one_memory_come_back(tmp_path):
+    whole = torch.arange(4.0)
+    state = {"best": float("inf"), "worst": float("-inf"), "whole": whole, "part": whole[1:3]}
+    save(tmp_path, Checkpoint(1, state, {}), "a" * 64)
+    found, _ = latest(tmp_path, "a" * 64)
+    assert found.state["best"] == float("inf") and found.state["worst"] == float("-inf")
+    assert found.state["whole"].tolist() == [0, 1, 2, 3] and found.state["part"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [({"hooks": {3: 1}}, "keys that aren't text: 3"), ({"hooks": {"a": object()}}, "'hooks.a' holds a object")]
+)
+def test_a_state_that_cannot_be_kept_is_told_by_its_place(state, words):
+    with pytest.raises(ConfigError, match=words):
+        pack(state)

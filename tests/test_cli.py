@@ -142,6 +142,16 @@ def test_a_pin_is_two_files_and_one_pinned_again_keeps_the_old_lock(lab: Lab) ->
     assert "python run.py --multirun baseline=clipped" in lab("report", "--baseline", "clipped")
 
 
+def test_a_pin_made_again_checks_the_composition_that_it_pins(lab: Lab) -> None:
+    """24 x 16 is a whole part of 1920 tokens and none of the default's batch of 4; the text is found by the pin's own path."""
+    lab("pin", "mine", "baseline=tiny", "trainer.tokens=1920")
+    said = lab("pin", "mine", "--again", "trainer.batch_size=24")
+    assert re.search(r"^  trainer.batch_size: 4 -> 24$", said, re.MULTILINE), said
+    said = lab("pin", "mine", "--again", "data=text", "model.context=8", "trainer.evaluation.block=8")
+    assert re.search(r"^  model.context: 16 -> 8$", said, re.MULTILINE), said
+    assert "  path: text.txt\n" in (lab.project.root / "conf" / "baseline" / "mine.yaml").read_text()
+
+
 def test_the_project_is_found_from_a_folder_inside_it_or_named(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,9 +34,9 @@ def composer(tmp_path_factory: pytest.TempPathFactory) -> Composer:
     for page in PAGES:
         write_files(page, project)
     made = Composer(project.root, project.root)
-    for name, *overrides in (each.words[3:] for each in SHOWN if each.command.startswith("python -m lab pin")):
-        if not (project.root / f"conf/baseline/{name}.yaml").exists():
-            pin(made, name, overrides)
+    # two pages may show the same pin; a name that is taken, by a baseline that ships or another pin, is refused as at a user's
+    for name, *overrides in dict.fromkeys(tuple(each.words[3:]) for each in SHOWN if each.command.startswith("python -m lab pin")):
+        pin(made, name, overrides)
     return Composer(project.root, project.root)
 
 
@@ -134,3 +134,14 @@ def test_a_page_can_be_read_in_ten_minutes(page: Path) -> None:
     assert 40 <= len(lines) <= 120
     assert max(map(len, lines)) <= 150
     assert "—" not in page.read_text()
+
+
+PARTS = sorted(path for folder in ("model/*", "data/tokenizer") for path in (CHECKOUT / "conf").glob(f"{folder}/*.yaml"))
+
+
+@pytest.mark.parametrize("path", PARTS, ids=lambda path: path.relative_to(CHECKOUT).as_posix())
+def test_a_part_opens_with_its_source_its_cost_and_what_to_expect(path: Path) -> None:
+    head = [line for line in path.read_text().partition("\n_target_")[0].splitlines() if line.startswith("# ")]
+    assert 2 <= len(head) <= 4
+    for word in ("Source:", "Cost:", "Expect "):
+        assert word in " ".join(head), f"{path.name} doesn't say {word}"

@@ -6,9 +6,11 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lab.ablate.baseline import pin
 from tests.conftest import CHECKOUT, TINY, Project
 from tests.docs_examples.page import DOCS, Shown, commands, files, tables, write_files
 
@@ -79,19 +81,27 @@ def test_the_page_on_data_works_as_it_says(tiny: Project) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The tiny project with its baseline trained."""
+    """The tiny project with its baseline trained, and an average judged on a language of known entropy: every measure that there is."""
     project = Project(tmp_path_factory.mktemp("trained") / "project")
     shutil.copytree(tiny_template, project.root)
     project.python("run.py", "baseline=tiny")
+    pin(project.composer(), "spoken", ("data=grammar", "data.corpus.bytes=100000", *SMALL, "model.context=16"))
+    project.python("run.py", "baseline=spoken", "hooks=ema")
     return project
+
+
+def records(project: Project, name: str) -> list[dict[str, Any]]:
+    """What stands in the files of this name of all runs: the whole of a .json, the rows of a .jsonl."""
+    found = [path.read_text() for path in sorted(project.root.glob(f"runs/*/*/seed=0-*/{name}"))]
+    assert len(found) == 2
+    return [json.loads(each) for text in found for each in ([text] if name.endswith(".json") else text.splitlines())]
 
 
 RUN_PAGE = DOCS / "a-run-directory.md"
 
 
 def test_the_page_on_run_directories_names_every_file(trained: Project) -> None:
-    (folder,) = trained.root.glob("runs/tiny/baseline-*/seed=0-*")
-    found = {f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir()}
+    found = {f"{path.name}/" if path.is_dir() else path.name for path in trained.root.glob("runs/*/*/seed=0-*/*")}
     claimed = set(tables(RUN_PAGE)["A run directory"])
     assert found <= claimed
     assert claimed - found == ONLY_SOMETIMES
@@ -99,15 +109,19 @@ def test_the_page_on_run_directories_names_every_file(trained: Project) -> None:
 
 @pytest.mark.parametrize("name", ["result.json", "manifest.json", "requests.jsonl", "metrics.jsonl", "timing.jsonl"])
 def test_the_page_on_run_directories_names_every_key_and_no_other(trained: Project, name: str) -> None:
-    (path,) = trained.root.glob(f"runs/tiny/baseline-*/seed=0-*/{name}")
-    records = [json.loads(path.read_text())] if path.suffix == ".json" else [json.loads(line) for line in path.read_text().splitlines()]
-    assert set(tables(RUN_PAGE)[name]) == {key for record in records for key in record}
+    assert set(tables(RUN_PAGE)[name]) == {key for record in records(trained, name) for key in record}
+
+
+def test_the_page_on_run_directories_names_every_digest(trained: Project) -> None:
+    (cell,) = re.findall(r"^\| `digests` \|(.*)\|$", RUN_PAGE.read_text(), flags=re.MULTILINE)
+    found = {key for result in records(trained, "result.json") for key in result["digests"] if "." not in key}  # the rest are files
+    assert set(re.findall(r"`([^`]+)`", cell)) == found | {"hooks=ema"}
 
 
 def test_the_notebook_line_of_the_page_on_run_directories_works(trained: Project) -> None:
     (line,) = re.findall(r"In a notebook, `([^`]+)`", RUN_PAGE.read_text())
     said = trained.python("-c", f"{line}\nprint(len(lab.runs), len(lab.arms), len(lab.metrics) > 5)").stdout
-    assert said.split() == ["1", "1", "True"]
+    assert said.split() == ["2", "2", "True"]
 
 
 def test_the_pages_spell_files_out() -> None:

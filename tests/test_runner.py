@@ -280,7 +280,11 @@ def test_code_that_raises_leaves_the_traceback_in_the_run_and_one_line_on_the_co
     done = tiny.python("run.py", *typed, status=1)
     folder = only_run(tiny)
     assert "Traceback" not in done.stdout + done.stderr
-    assert done.stderr.splitlines()[0] == "this run failed: ValueError: no gradient today" and str(folder.failure) in done.stderr
+    assert (
+        done.stderr.splitlines()[0] == "this run failed: ValueError: no gradient today"
+        and str(folder.log) in done.stderr
+        and "mended_hook.py:" in done.stderr
+    )
     failure = read_json(folder.failure)
     assert failure["error"] == "ValueError: no gradient today"
     assert "mended_hook.py" in failure["traceback"] and "mended_hook.py" in folder.log.read_text()

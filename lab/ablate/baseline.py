@@ -18,24 +18,27 @@ from lab.errors import PinError
 from lab.files import parse_object, write_file, write_json
 
 
-def pin(composer: Composer, name: str, overrides: Sequence[str], again: bool = False) -> tuple[Pin, list[Move]]:
-    """Write a baseline's option and lock. Returns the pin and, when pinned again, the leaves that moved.
+def words_of_pin(composer: Composer, name: str, overrides: Sequence[str], again: bool = False) -> tuple[str, ...]:
+    """The words whose composition is pinned: those typed, from the baseline of this name where it has an option already.
 
-    Raises PinError when the name is taken (and not `again`), or unfit for a folder.
+    Raises PinError when the name is taken (and not `again`), or unfit for a folder, or when a word belongs to a single run.
     """
     check_name(name)
-    option, lock = option_path(composer.root, name), lock_path(composer.root, name)
-    if lock.exists() and not again:
+    if lock_path(composer.root, name).exists() and not again:
         raise PinError(
             f"baseline `{name}` is pinned already\nchoose another name, or pin it anew: python -m lab pin {name} --again [overrides]"
         )
     for key in sorted(words.typed_keys(overrides) & {"seed", "note", "study", "explore"}):
         raise PinError(f"{key} belongs to a single run, a pin has none\nleave it out; the seeds of a baseline are judgement.seeds")
+    starts = option_path(composer.root, name).exists() and "baseline" not in words.typed_keys(overrides)
+    return (f"baseline={name}", *overrides) if starts else tuple(overrides)
+
+
+def pin(composer: Composer, name: str, overrides: Sequence[str], again: bool = False) -> tuple[Pin, list[Move]]:
+    """Write a baseline's option and lock. Returns the pin and, when pinned again, the leaves that moved. Raises as `words_of_pin`."""
+    composition = composer.compose(words_of_pin(composer, name, overrides, again))
+    option, lock = option_path(composer.root, name), lock_path(composer.root, name)
     before = Before(lock)
-    typed = tuple(overrides)
-    if option.exists() and "baseline" not in words.typed_keys(typed):
-        typed = (f"baseline={name}", *typed)
-    composition = composer.compose(typed)
     if not option.exists() or overrides:
         write_file(option, option_text(composer, name, composition))
     fresh = Composer(composer.root).compose((f"baseline={name}",))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lab.config.diff import flatten
+from lab.config.ranges import nearest
 from lab.errors import ConfigError
 
 ROOTS = ("lab.experiment",)
@@ -27,8 +29,11 @@ LAB = Path(__file__).resolve().parents[1]
 def code_map(resolved: Mapping[str, Any]) -> dict[str, str]:
     """Module name -> SHA-256 of its syntax tree, for a resolved composition.
 
-    Raises ConfigError for a target without a file, and for a file that isn't Python.
+    Raises ConfigError for a target without a file or that its file doesn't define, and for a file that isn't Python.
     """
+    for place, target in flatten(resolved).items():
+        if place.endswith("._target_"):
+            require_target(place.removesuffix("._target_"), target)
     observers = tuple(f"hooks.{name}." for name, hook in resolved["hooks"].items() if hook.get("observes") is True)
     named = {path: value for path, value in flatten(resolved).items() if path.endswith("._target_") and not path.startswith(observers)}
     trusted = tuple(resolved["trusted_modules"])
@@ -39,15 +44,53 @@ def code_map(resolved: Mapping[str, Any]) -> dict[str, str]:
         if module in found:
             continue
         path = file_of(module)
-        if path is None:
-            raise ConfigError(f"no module {module!r}: a `_target_` names it\ncheck the option file, or install the package that holds it")
-        try:
+        assert path is not None, "roots are ours, targets were looked for, and imports that lead nowhere were left out"
+        with explained(path):
             found[module], imports = read_module(module, path.name == "__init__.py", path.read_bytes())
-        except (SyntaxError, ValueError) as error:  # the latter: a NUL in the source, on older Pythons
-            raise ConfigError(f"{path} is part of this run and isn't Python: {error}") from None
         reached = [*packages_of(module), *(each for each in imports if counted(each, trusted))]
         waiting += [each for each in reached if file_of(each) is not None]
     return dict(sorted(found.items()))
+
+
+def require_target(at: str, target: str) -> None:
+    """Raise ConfigError when no file defines what a `_target_` names; told without importing it, so also of a run that is found."""
+    module, _, name = target.rpartition(".")
+    path = file_of(module)
+    if path is None:
+        raise ConfigError(
+            f"{at}: no module {module!r}, and its `_target_` names it\ncheck the option file, or install the package that holds it"
+        )
+    with explained(path):
+        defined = defines(path.read_bytes())
+    if name not in defined and "*" not in defined and "__getattr__" not in defined:
+        raise ConfigError(f"{at}: {path} defines no {name}{nearest(name, defined)}\ncheck `_target_` in the option file")
+
+
+@cache
+def defines(source: bytes) -> frozenset[str]:
+    """The names that a module gives to those who import it, wherever a statement outside its functions and classes binds one."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(here.name)
+            continue
+        if isinstance(here, (ast.Import, ast.ImportFrom)):
+            found |= {alias.asname or alias.name.partition(".")[0] for alias in here.names}
+        elif isinstance(here, ast.Name) and isinstance(here.ctx, ast.Store):
+            found.add(here.id)
+        waiting += ast.iter_child_nodes(here)
+    return frozenset(found)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """A source that isn't Python, told in one line."""
+    try:
+        yield
+    except (SyntaxError, ValueError) as error:  # the latter: a NUL in the source, on older Pythons
+        raise ConfigError(f"{path} is part of this run and isn't Python: {error}") from None
 
 
 def counted(module: str, trusted: Iterable[str]) -> bool:

@@ -13,9 +13,9 @@ def require_one_change(tally: Tally) -> None:
     if tally.exploring or (len(tally.changes) <= 1 and not tally.incomparable and not tally.drifted):
         return
     pin = f"baseline `{tally.pin.name}` ({tally.pin.short})"
-    if tally.incomparable:
+    if len(tally.incomparable) > len(tally.stale):
         raise OneChangeError(incomparable_message(tally, pin))
-    if tally.drifted:
+    if tally.stale or tally.drifted:
         raise OneChangeError(drift_message(tally, pin))
     count = len(tally.changes)
     rows = [(change.path, f"{say(change.old)} -> {say(change.new)}", change.source, change) for change in tally.changes]
@@ -57,11 +57,13 @@ def incomparable_message(tally: Tally, pin: str) -> str:
     """Protocol or judgement differs: no count of changes would make the runs comparable."""
     rows = []
     held = []
+    edited = {change.path: change.source for change in tally.stale}
     for move in tally.incomparable:
         source = tally.composition.unresolved_leaves.get(move.path)
         follows = isinstance(source, str) and source.startswith("${")
-        rows.append((move.path, f"{say(move.old)} -> {say(move.new)}", f"follows {source[2:-1]}" if follows and source else ""))
-        if follows and can_hold(tally, move):
+        why = edited.get(move.path, f"follows {source[2:-1]}" if follows and source else "")
+        rows.append((move.path, f"{say(move.old)} -> {say(move.new)}", why))
+        if follows and move.path not in edited and can_hold(tally, move):
             held.append(f"{move.path}={say(move.old)}")
     overrides = [each for each in tally.composition.overrides if not each.startswith(("seed=", "note=", "explore=", "study="))]
     start = "python -m lab pin NAME " + " ".join(words.shell(each) for each in overrides)
@@ -80,9 +82,16 @@ def can_hold(tally: Tally, move: Move) -> bool:
 
 def drift_message(tally: Tally, pin: str) -> str:
     """conf/ was edited since the pin: even the baseline itself would be another one."""
-    rows = [(change.path, f"{say(change.old)} -> {say(change.new)}", change.source) for change in tally.changes]
+    rows = [(change.path, f"{say(change.old)} -> {say(change.new)}", change.source) for change in (*tally.stale, *tally.changes)]
+    if tally.stale:
+        effect, instead = (
+            "its runs from before the edit are not comparable with those after it",
+            "put the file back, or add a new option file;",
+        )
+    else:
+        effect = "the edit counts as a change"
+        instead = "put the file back and type the value instead (as KEY=VALUE), or add a new option file;"
     return (
-        f"refused: conf/ was edited since {pin} was pinned, and the edit counts as a change\n{table(rows)}\n"
-        f"put the file back and type the value instead (as KEY=VALUE), or add a new option file;\n"
+        f"refused: conf/ was edited since {pin} was pinned, and {effect}\n{table(rows)}\n{instead}\n"
         f"or pin it anew: python -m lab pin {tally.pin.name} --again"
     )

@@ -8,13 +8,12 @@ from the reference, unresolved and resolved, is a change of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from lab.ablate.lock import Pin, load_pin
 from lab.config import words
 from lab.config.compose import UNCOUNTED_GROUPS, Composer, Composition, component_of
-from lab.config.diff import ABSENT, Change, Move, flatten, moved, node, same, say
+from lab.config.diff import ABSENT, Change, Move, flatten, moved, same, say
 from lab.config.identity import role_of, with_later_keys
 from lab.errors import ConfigError
 
@@ -29,6 +28,7 @@ class Tally:
     composition: Composition
     changes: tuple[Change, ...]
     incomparable: tuple[Move, ...]  # protocol and judgement leaves that differ from the pin
+    stale: tuple[Change, ...]  # the incomparable leaves that an edit of conf/ moved since the pin, not this request
     held: tuple[Move, ...]  # derived leaves that were typed to stay where the baseline has them
 
     @property
@@ -91,7 +91,7 @@ class Count:
             changes = [self.with_attached(change) for change in changes]
             changes += self.drift(changes)
         incomparable = [move for move in moved(self.pinned, composition.leaves) if self.role(move.path) in ("protocol", "judgement")]
-        return Tally(self.pin, composition, tuple(changes), tuple(incomparable), tuple(self.held()))
+        return Tally(self.pin, composition, tuple(changes), tuple(incomparable), tuple(self.stale(incomparable)), tuple(self.held()))
 
     def equal_to_pin(self) -> bool:
         return not self.factors(moved(self.pinned, self.composition.leaves))
@@ -187,11 +187,20 @@ class Count:
         """Leaves that today's conf/ gives another value than the pin, and that nothing counted explains."""
         told = {move.path for change in changes for move in change.moves}
         drifted = {move.path for move in moved(self.pinned, self.base.leaves)}
+        moves = self.factors(moved(self.pinned, self.composition.leaves))
+        return [self.drift_of(move) for move in moves if move.path not in told and move.path in drifted]
+
+    def stale(self, incomparable: list[Move]) -> list[Change]:
+        """Of the leaves that make a run incomparable, those that today's baseline has moved as far, and that no typed key explains."""
         return [
-            Change("drift", move.path, move.old, move.new, f"{self.file_of(move.path)}, edited since the pin", (move,))
-            for move in self.factors(moved(self.pinned, self.composition.leaves))
-            if move.path not in told and move.path in drifted
+            self.drift_of(move)
+            for move in incomparable
+            if same(move.new, self.base.leaves.get(move.path, ABSENT))
+            and not {move.path, self.followed(self.composition, move.path)} & self.typed.keys()
         ]
+
+    def drift_of(self, move: Move) -> Change:
+        return Change("drift", move.path, move.old, move.new, f"{self.file_of(move.path)}, edited since the pin", (move,))
 
     def held(self) -> list[Move]:
         """Typed leaves that would have followed another change, and stay where the baseline has them."""
@@ -207,10 +216,13 @@ class Count:
 
     def with_derived(self, path: str) -> Any:
         """What a leaf would be here if the baseline's interpolation still stood."""
-        source = self.base.unresolved_leaves.get(path)
-        if isinstance(source, str) and source.startswith("${"):
-            return self.composition.leaves.get(source[2:-1], ABSENT)
-        return self.reference.leaves.get(path, ABSENT)
+        source = self.followed(self.base, path)
+        return self.reference.leaves.get(path, ABSENT) if source is None else self.composition.leaves.get(source, ABSENT)
+
+    def followed(self, composition: Composition, path: str) -> str | None:
+        """The leaf that a derived one follows in this composition; None where it stands for itself."""
+        source = composition.unresolved_leaves.get(path)
+        return source[2:-1] if isinstance(source, str) and source.startswith("${") else None
 
     def source(self, key: str) -> str:
         if key in self.typed:
@@ -219,15 +231,14 @@ class Count:
         return f"conf/{outer}" if outer else self.file_of(key)
 
     def file_of(self, path: str) -> str:
-        """The option file that gives a leaf its value."""
-        conf = self.composer.root / "conf"
+        """The option file that gives a leaf its value; for a leaf that is gone, the file of what is left around it."""
         names = path.replace("/", ".").split(".")
         for depth in range(len(names), 0, -1):
             group = "/".join(names[:depth])
-            option = self.composition.choices.get(group)
-            rest = ".".join(names[depth:])
-            if option and (not rest or node(self.composer.files.values_of(group, option), rest) is not None):
-                return f"conf/{group}/{option}.yaml"
+            if group in self.composition.choices:
+                option = self.composer.files.origin(group, self.composition.choices[group], ".".join(names[depth:]))
+                if option is not None:
+                    return f"conf/{group}/{option}.yaml"
         if path.startswith("hooks."):
             return f"conf/hooks/{names[1]}.yaml"
-        return str(Path(conf.name) / "config.yaml")
+        return self.file_of(".".join(names[:-1])) if len(names) > 1 else "conf/config.yaml"

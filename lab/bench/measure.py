@@ -7,17 +7,17 @@ turn by turn: steps with products of matrices (MFU), one composition with the ot
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import comb
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from lab.bench import overhead
+from lab.bench import overhead, said
 from lab.bench.limit import MatmulLimit, data_sheet_peak
-from lab.bench.side import Side
+from lab.bench.side import Side, Step
 from lab.data.prepare import PreparedData
-from lab.model import count
 
 SCHEMA = 1
 ROUNDS = 10  # turns, where there are as many steps
@@ -34,27 +34,29 @@ def one(config: Mapping[str, Any], data: PreparedData, folder: Path, steps: int,
         sizes = turns(steps)
         batch = config["device"]["micro_batch"] or config["trainer"]["batch_size"]
         limit = MatmulLimit(side.model, batch * config["model"]["context"], config["trainer"]["precision"])
-        evaluated, step_seconds = [], []
+        evaluated, blocks = [], []
         for number, size in enumerate(sizes):
             spent = side.block(size)
-            step_seconds.append(median(spent))
-            limit.measure(sum(spent))
+            blocks.append(spent)
+            limit.measure(seconds_of(spent))
             if number < EVALUATIONS:
                 evaluated.append(overhead.evaluate_curve(side))
-            tell(f"turn {number + 1} of {len(sizes)}: {step_seconds[-1]:.4g} s a step")
+            tell(f"turn {number + 1} of {len(sizes)}: {median(each.seconds for each in spent):.4g} s a step")
         tell("measuring what is paid beside the updates")
         middle = median(side.seconds)
-        return {
+        found = {
             "schema": SCHEMA,
             **side.about(),
             **side.speed(middle, quartiles(side.seconds)),
             "peak_memory_bytes": side.peak_memory_bytes,
             "flops_per_token": side.flops_per_token(),
             "matmul": matmul(limit),
-            "mfu": mfu(side, limit, step_seconds),
-            "data_sheet": data_sheet(side, middle),
+            "mfu": mfu(side, limit, blocks),
+            "data_sheet": data_sheet(side),
             "overheads": overheads(side, middle, median(evaluated), folder),
         }
+        tell(said.one(found))
+        return found
     finally:
         side.close()
 
@@ -65,9 +67,27 @@ def turns(steps: int) -> list[int]:
     return [steps // number + (turn < steps % number) for turn in range(number)]
 
 
+def seconds_of(steps: Sequence[Step]) -> float:
+    """All of them together."""
+    return sum(each.seconds for each in steps)
+
+
 def quartiles(values: Sequence[float]) -> list[float]:
     """The first and the third."""
     return [float(each) for each in np.quantile(values, (0.25, 0.75))]
+
+
+def interval_of_median(values: Sequence[float]) -> list[float] | None:
+    """At least 95 % sure to hold the median of what the values are drawn from, whatever its shape; None below six values.
+
+    Between the k-th value from below and from above, with the largest k at which fewer than k of n fair coins fall on one
+    side in 2.5 % of cases at most (David and Nagaraja 2003, section 7.1).
+    """
+    n, ordered = len(values), sorted(values)
+    below, k = 0.0, 0
+    while (below := below + comb(n, k) / 2**n) <= 0.025:
+        k += 1
+    return [ordered[k - 1], ordered[n - k]] if k > 0 else None
 
 
 def matmul(limit: MatmulLimit) -> dict[str, Any]:
@@ -79,22 +99,21 @@ def matmul(limit: MatmulLimit) -> dict[str, Any]:
     return {"flops_per_second": limit.best.rate, "taken": "each product's median over the turns; of these the best", "products": shapes}
 
 
-def mfu(side: Side, limit: MatmulLimit, step_seconds: Sequence[float]) -> dict[str, Any]:
-    """The share of the device's matmul rate that training reaches: the median over turns of its step against its own rate."""
-    whole, best = count.total(side.flops), limit.best
-    reached = [side.tokens_per_step / seconds / (best.flops / its) for seconds, its in zip(step_seconds, best.seconds, strict=True)]
-    return {"full": whole.full * median(reached), "causal": whole.causal * median(reached)} | {
-        "full_quartiles": [whole.full * each for each in quartiles(reached)]
-    }
+def mfu(side: Side, limit: MatmulLimit, blocks: Sequence[Sequence[Step]]) -> dict[str, Any]:
+    """The share of the device's matmul rate that training reaches: the median over turns of its steps against its own rate."""
+    best = limit.best
+    reached: dict[str, list[float]] = {"full": [], "causal": []}
+    for steps, seconds in zip(blocks, best.seconds, strict=True):
+        for name, rate in side.flops_per_second(steps).items():
+            reached[name].append(rate / (best.flops / seconds))
+    return {name: median(each) for name, each in reached.items()} | {"full_quartiles": quartiles(reached["full"])}
 
 
-def data_sheet(side: Side, step_seconds: float) -> dict[str, float | None]:
+def data_sheet(side: Side) -> dict[str, float | None]:
     """The maker's peak, and MFU against it; None where the device isn't in the table."""
     about = side.about()["device"]
     peak = data_sheet_peak(about["name"], about["precision"])
-    rate = side.tokens_per_step / step_seconds
-    whole = count.total(side.flops)
-    shares = {"mfu_full": whole.full * rate, "mfu_causal": whole.causal * rate}
+    shares = {f"mfu_{name}": rate for name, rate in side.flops_per_second(side.timed).items()}
     return {"flops_per_second": peak} | {name: None if peak is None else value / peak for name, value in shares.items()}
 
 
@@ -128,7 +147,7 @@ def two(configs: Sequence[Mapping[str, Any]], datas: Sequence[PreparedData], fol
             side.warm_up()
         ratios = []
         for number, size in enumerate(turns(steps)):
-            spent = {which: sum(sides[which].block(size)) / sides[which].tokens_per_step for which in ((0, 1), (1, 0))[number % 2]}
+            spent = {which: seconds_of(sides[which].block(size)) / sides[which].tokens_per_step for which in ((0, 1), (1, 0))[number % 2]}
             ratios.append(spent[0] / spent[1])
         found = {
             name: side.about() | side.speed(median(side.seconds), quartiles(side.seconds)) for name, side in zip("ab", sides, strict=True)
@@ -136,9 +155,6 @@ def two(configs: Sequence[Mapping[str, Any]], datas: Sequence[PreparedData], fol
     finally:
         for side in sides:
             side.close()
-    middle, spread = median(ratios), quartiles(ratios)
-    tell(
-        f"A takes {middle:.2f} times as long as B for a token "
-        f"(median of {len(ratios)} pairs; half of them lie from {spread[0]:.2f} to {spread[1]:.2f})"
-    )
-    return {"schema": SCHEMA, "ratio": {"median": middle, "quartiles": spread, "pairs": ratios}, **found}
+    ratio = {"median": median(ratios), "interval": interval_of_median(ratios), "quartiles": quartiles(ratios), "pairs": ratios}
+    tell(said.ratio(ratio))
+    return {"schema": SCHEMA, "ratio": ratio, **found}

@@ -96,7 +96,7 @@ class Composer:
         settled = self._settle(overrides, raw, choices)
         if settled:
             raw, choices = self._load(overrides + settled)
-        self._check_hook_files(overrides + settled, choices)
+        self._check_files(overrides + settled, choices)
         unresolved, resolved = self.typed(raw)
         check.check_components(resolved, choices, self.files)
         check.check_path(resolved, choices, self.files)
@@ -181,9 +181,13 @@ class Composer:
         raw, _ = self._load((f"baseline={name}",))
         return {path.removesuffix("._target_"): value for path, value in flatten(raw).items() if path.endswith("._target_")}
 
-    def _check_hook_files(self, overrides: tuple[str, ...], choices: dict[str, str]) -> None:
-        """A hook's file writes the one key that it is named after: else two of them could write one, and their order would count."""
-        for option in [choices["hooks"]] if "hooks" in choices else self._listed_hooks(overrides):
+    def _check_files(self, overrides: tuple[str, ...], choices: dict[str, str]) -> None:
+        """The chosen files say what values may be in a form that can be checked, and a hook's file writes the one key that it is
+        named after: else two of them could write one, and their order would count.
+        """
+        hooks = [choices["hooks"]] if "hooks" in choices else self._listed_hooks(overrides)
+        self.files.check_chosen([*choices.items(), *(("hooks", option) for option in hooks)])
+        for option in hooks:
             written = [name for name in self.files.values_of("hooks", option) if name != option]
             if written:
                 raise ConfigError(f"conf/hooks/{option}.yaml writes hooks.{written[0]}\nname the file and its key alike")

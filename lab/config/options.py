@@ -11,11 +11,11 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lab.config.diff import node
+from lab.config.ranges import RANGE, check_ranges
 from lab.config.schema import components
 from lab.errors import ConfigError
 
 LARGEST_OPTION_FILE = 256 << 10
-RANGE = "_range_"  # in an option file: what its keys may be, `{lr: [0, 10], path: [fused, written]}`; never part of a composition
 
 
 class OptionFiles:
@@ -54,6 +54,20 @@ class OptionFiles:
     def ranges(self, at: str, choices: Mapping[str, str]) -> dict[str, list[Any]]:
         """What the keys of a component may be: `[low, high]` in numbers (null: no end), or the words that are allowed."""
         return (self._spot(at, choices) or {}).get(RANGE) or {}
+
+    def check_chosen(self, chosen: Iterable[tuple[str, str]]) -> None:
+        """Every `_range_` in the files of these options holds something that can be checked. Raises ConfigError."""
+        for group, option in chosen:
+            check_ranges(self.file_of(group, option), f"{self.conf.name}/{group}/{option}.yaml")
+
+    def origin(self, group: str, option: str, path: str) -> str | None:
+        """The option of a group whose file sets this path, or which exists where the path is empty: itself, or one that it starts from."""
+        if not path or node(self.values_of(group, option), path) is not None:
+            return option
+        file = self.conf / group / f"{option}.yaml"
+        listed = read_yaml(file).get("defaults", []) if file.is_file() else []
+        inherited = [each for each in listed if isinstance(each, str) and each not in ("_self_", option)]
+        return next((found for each in reversed(inherited) if (found := self.origin(group, each, path)) is not None), None)
 
     def options_having(self, nodes: Iterable[str]) -> dict[str, list[str]]:
         """For each key of these component nodes, the options that have it, as they are typed: `trainer.optimizer.momentum` -> its two."""

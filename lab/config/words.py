@@ -15,8 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lab.config.check import KINDS
-from lab.config.options import RANGE, OptionFiles
-from lab.config.ranges import nearest
+from lab.config.options import OptionFiles
+from lab.config.ranges import RANGE, nearest
 from lab.config.schema import components, leaves
 from lab.errors import ConfigError
 

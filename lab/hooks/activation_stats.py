@@ -14,7 +14,8 @@ from lab.train.state import TrainingState
 
 
 class ActivationStats:
-    """Per site, over the step's batch: `rms`, `mean`, and `dead`, the share of units (entries of the last axis) that are dead.
+    """Per site, over the step's batch (its first part, where it is trained in parts): `rms`, `mean`, and `dead`, the share of
+    units (entries of the last axis) that are dead.
 
     A unit is dead when its magnitude is nowhere in the batch above `dead_below` times the site's rms. Without dropout or
     activation noise, at the weights before the update.

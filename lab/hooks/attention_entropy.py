@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lab.errors import ConfigError
 from lab.hooks.part import fetched
 from lab.model.site import find_sites
 from lab.train.state import TrainingState
@@ -16,7 +17,8 @@ from lab.train.state import TrainingState
 
 
 class AttentionEntropy:
-    """The entropy of the attention weights, in nats, over batch and positions: the mean of the heads, and the `lowest` head's.
+    """The entropy of the attention weights, in nats, over positions and batch (its first part, where it is trained in parts):
+    the mean of the heads, and the `lowest` head's.
 
     Looks in a pass of its own, at the weights before the update. At position t it lies between 0 and log(t + 1).
     """
@@ -31,6 +33,12 @@ class AttentionEntropy:
 
     def attach(self, model: nn.Module, optimizer: Optimizer) -> None:
         self.paths = list(find_sites(model, self.site))
+        foreign = [path for path in self.paths if not path.endswith(".attention.weights")]
+        if foreign:
+            raise ConfigError(
+                f"hooks.attention_entropy.site={self.site} matches {foreign[0]}, which holds no attention weights\n"
+                "give blocks.*.attention.weights"
+            )
 
     def gradients(self, state: TrainingState) -> None:
         if state.due(self.every):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lab.train.state import TrainingState
 
 
@@ -19,5 +21,5 @@ class GradClip:
 
     def gradients(self, state: TrainingState) -> None:
         norm = state.norm_now()
-        if norm > self.max_norm:
+        if self.max_norm < norm < math.inf:  # an infinite one stays: clipped to nothing, it would look like a step
             state.scale_gradients(self.max_norm / norm)

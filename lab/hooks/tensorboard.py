@@ -23,7 +23,9 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ConfigError(f"hooks.tensorboard needs the package tensorboard: {error}\npip install '.[tensorboard]'") from error
+            raise ConfigError(
+                f"hooks.tensorboard needs the package tensorboard: {error}\npip install -c constraints.txt '.[tensorboard]'"
+            ) from error
         self.every = every
         self.open = SummaryWriter
         self.writer: Any = None

@@ -45,11 +45,11 @@ class Site(nn.Module):
         return handle
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.forward_functions:
+        if len(self.forward_functions) > 0:  # not its truth, which torch's compiler takes as it was the first time
             for function, in_evaluation in tuple(self.forward_functions.values()):
                 if self.training or in_evaluation:
                     x = replaced(function, x)
-        if self.backward_functions and x.requires_grad:
+        if len(self.backward_functions) > 0 and x.requires_grad:
             x = _Backward.apply(x, tuple(self.backward_functions.values()))
         return x
 

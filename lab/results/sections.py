@@ -146,7 +146,8 @@ def lists(report: Report) -> dict[str, list[str]]:
         "Unfinished (pending)": by_label((each, run) for each, run in runs if run.status == "unfinished"),
         "Seeds outside the pinned list (not judged)": [f"{shown(label)}: {seed_list(seeds)}" for label, seeds in extra.items()],
         "Pairs across bits": [
-            f"{shown(label)}: {counted(count, 'pair')} of runs with other versions or threads" for label, count in bits.items()
+            f"{shown(label)}: {counted(count, 'pair')} of runs under other bits (versions, threads, attention path, ...)"
+            for label, count in bits.items()
         ],
         "Same arm and seed under other bits (not judged)": [run.directory for run in surplus],
         "Trained twice with unequal weights": list(report.unequal),

@@ -125,6 +125,7 @@ def metal_has_bf16() -> bool:
 
 
 def has_cxx() -> bool:
+    """Whether inductor finds its compiler. It takes CXX for one program's name, and so not `ccache g++` (torch, cpp_compiler_search)."""
     return shutil.which(cxx()) is not None
 
 
@@ -138,7 +139,7 @@ def has_cc() -> bool:
 
 
 def inductor_can_be_repeatable() -> bool:
-    return "TORCHINDUCTOR_DETERMINISTIC" in (torch_folder() / "_inductor" / "config.py").read_text()
+    return "TORCHINDUCTOR_DETERMINISTIC" in (torch_folder() / "_inductor" / "config.py").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,13 @@ class Limit:
 
 COMPILE, DETERMINISTIC, BF16 = {"device.compile": True}, {"device.deterministic": True}, {"trainer.precision": "bf16"}
 LIMITS = (
-    Limit("cpu", COMPILE, "it needs a C++ compiler (CXX, g++ or clang++)", "install one, or device.compile=false", has_cxx),
+    Limit(
+        "cpu",
+        COMPILE,
+        "it needs a C++ compiler (CXX, g++ or clang++)",
+        "install one (torch takes CXX for a single program, without words after it), or device.compile=false",
+        has_cxx,
+    ),
     Limit("cuda", COMPILE, "it needs Triton, which torch's CUDA builds for Linux bring", "device.compile=false", has_triton),
     Limit("cuda", COMPILE, "it needs a C compiler (CC, gcc or clang)", "install one, or device.compile=false", has_cc),
     Limit(

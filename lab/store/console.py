@@ -122,15 +122,16 @@ def outcome(result: Mapping[str, Any]) -> str:
     """How a run ended, in one line."""
     cost = result["cost"]
     speed = cost["tokens_per_second"]  # None: it ended before the first timed step
-    spent = duration(cost["seconds"]) + ("" if speed is None else f", {speed:,.0f} tokens/s")
+    training = "" if speed is None else f" ({duration(cost['training_seconds'])} of training, {speed:,.0f} tokens/s)"
+    spent = duration(cost["seconds"]) + training
     if result["status"] == "diverged":
         return f"diverged at step {result['diverged']['step']}: {result['diverged']['reason']} ({spent})"
     metrics = result["metrics"]
     above = metrics.get("validation_above_entropy")  # only where the text's source has a known entropy
-    floor = "" if above is None else f", {above:.4f} above the entropy of its source,"
+    floor = "" if above is None else f", {above:.4f} above its source's entropy"
     return (
         f"{metrics['validation_bits_per_byte']:.4f} bits per byte on the validation text{floor} "
-        f"({metrics['validation_nats_per_token']:.4f} nats per token), {spent}"
+        f"({metrics['validation_nats_per_token']:.4f} nats per token); {spent}"
     )
 
 
@@ -186,7 +187,7 @@ class RunProgress:
         for name in ("curve", "validation"):
             value = metrics.get(f"{name}_bits_per_byte")
             if value is not None:
-                self._curve = f"  {name} {value:.3f} bits/byte"
+                self._curve = f"  {name} {value:.3f} bits/byte at step {step:,}"
                 self.console.log(f"step {step}: {value:.4f} bits per byte on the {name} text")
 
     def sample(self, step: int, kind: str, text: str) -> None:

@@ -18,12 +18,15 @@ from lab.store.runs import read_result, status_of
 
 COLUMNS = ("baseline", "arm", "seed", "run", "status", "bits/byte", "time")
 NUMBERS = ("seed", "bits/byte", "time")
+PIPED = 200  # columns where no terminal shows the table: a name that is cut in two can't be searched for
 WIDE = 76  # below this many columns the first and the last are left out
 
 
 def print_runs(root: Path, baseline: str = "*") -> None:
     """Every run: baseline, arm, seed, status, bits per byte, seconds. A damaged one is named and hides no other."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PIPED)
     folders = run_folders(root, baseline)
     if not folders:
         console.print("no runs yet\ntrain one: python run.py" if baseline == "*" else f"no runs first trained for baseline `{baseline}`")
@@ -81,6 +84,7 @@ def print_run(folder: RunFolder) -> None:
         except ValueError as error:
             reason = error
         console.print(Text(f"failed: {reason}"))
+        console.print(Text(f"the traceback is in {folder.log}"))
     if folder.result.exists():
         result = read_result(folder)
         console.print(Text("result", style="bold"))

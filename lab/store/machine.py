@@ -41,6 +41,36 @@ VARIABLES_OF = {
     "mps": ("PYTORCH_ENABLE_MPS_FALLBACK", "PYTORCH_MPS_FAST_MATH", "PYTORCH_MPS_PREFER_METAL"),
 }
 COMPILER_VARIABLES = ("TORCHINDUCTOR_", "TORCHDYNAMO_", "TORCH_COMPILE_")
+# Of those, what only says more, writes a log, or decides when and where code is compiled and kept (torch 2.13, torch/_inductor/config.py,
+# torch/_dynamo/config.py). By name, because a name tells little: TORCHINDUCTOR_DEBUG_COMPILE compiles without optimisation.
+IDLE_COMPILER_VARIABLES = (
+    "TORCHDYNAMO_EXTENDED_ADVICE",
+    "TORCHDYNAMO_EXTENDED_DEBUG_CPP",
+    "TORCHDYNAMO_EXTENDED_DEBUG_CREATE_SYMBOL",
+    "TORCHDYNAMO_EXTENDED_DEBUG_GUARD_ADDED",
+    "TORCHDYNAMO_PRINT_MISSING",
+    "TORCHDYNAMO_VERBOSE",
+    "TORCHINDUCTOR_AUTOTUNE_NUM_CHOICES_DISPLAYED",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TORCHINDUCTOR_COMPILE_THREADS",
+    "TORCHINDUCTOR_COMPILE_WORKER_WAIT_TIMEOUT",
+    "TORCHINDUCTOR_CONV_LOGGING_FILE",
+    "TORCHINDUCTOR_DEBUG_FUSION",
+    "TORCHINDUCTOR_ENABLED_METRIC_TABLES",
+    "TORCHINDUCTOR_FILE_LOCK_TIMEOUT",
+    "TORCHINDUCTOR_FLEX_ATTENTION_LOGGING_FILE",
+    "TORCHINDUCTOR_MM_LOGGING_FILE",
+    "TORCHINDUCTOR_PATTERN_MATCH_DEBUG",
+    "TORCHINDUCTOR_QUIESCE_ASYNC_COMPILE_POOL",
+    "TORCHINDUCTOR_WORKER_LOGPATH",
+    "TORCHINDUCTOR_WORKER_START",
+    "TORCHINDUCTOR_WORKER_SUPPRESS_LOGGING",
+    "TORCHINDUCTOR_WRITE_MISSING_OPS",
+    "TORCH_COMPILE_CPROFILE",
+    "TORCH_COMPILE_DEBUG",
+    "TORCH_COMPILE_DEBUG_DIR",
+    "TORCH_COMPILE_DYNAMO_PROFILER",
+)
 ISA_FAMILIES = ("avx", "amx", "fma", "sse4", "asimd", "sve", "bf16", "fphp")
 CPUINFO = Path("/proc/cpuinfo")
 # A run on the processor, as it was before there were other devices.
@@ -67,9 +97,9 @@ def bits_of_machine(device: Mapping[str, Any] = PROCESSOR) -> dict[str, Any]:
 
 
 def steers(name: str, device: Mapping[str, Any]) -> bool:
-    """Whether a variable can move a bit on this device. Where compiled code is kept can't."""
+    """Whether a variable can move a bit on this device. One of the compiler's does, unless it's known not to."""
     if device["compile"] and name.startswith(COMPILER_VARIABLES):
-        return not name.endswith("CACHE_DIR")
+        return name not in IDLE_COMPILER_VARIABLES
     return name in VARIABLES or name in VARIABLES_OF.get(device["kind"], ())
 
 
@@ -93,7 +123,7 @@ def set_variables(device: Mapping[str, Any]) -> None:
 @cache
 def torch_build() -> dict[str, str | None]:
     """torch's version, commit and CUDA version, read from its version file. The commit settles the BLAS it was built with."""
-    tree = ast.parse((torch_folder() / "version.py").read_text())
+    tree = ast.parse((torch_folder() / "version.py").read_text(encoding="utf-8"))
     found: dict[str, str | None] = {}
     for line in tree.body:
         if isinstance(line, (ast.Assign, ast.AnnAssign)) and isinstance(line.value, ast.Constant):
@@ -116,7 +146,7 @@ def cpu() -> tuple[str, list[str]]:
     """The processor's name and the instruction sets that numerical libraries choose by."""
     name, flags = platform.processor() or platform.machine(), set()
     if CPUINFO.exists():
-        for line in CPUINFO.read_text().splitlines():
+        for line in CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
             if key.strip() in ("model name", "Model"):
                 name = value.strip()
@@ -131,7 +161,7 @@ def cpu() -> tuple[str, list[str]]:
 def first_line(*words: str) -> str:
     """The first line that a command says; empty where there's no such command."""
     try:
-        lines = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False).stdout.splitlines()
+        lines = subprocess.run(words, capture_output=True, encoding="utf-8", errors="replace", check=False).stdout.splitlines()
     except OSError:
         return ""
     return lines[0].strip() if lines else ""

@@ -170,7 +170,7 @@ def refuse_single_values(start: Tally, listed: dict[str, list[str]]) -> None:
     """A value given alone would move the baseline arm too, which is pinned."""
     if not start.changes and not start.incomparable:
         return
-    if not start.changes or start.drifted:
+    if not start.changes or start.drifted or start.stale:
         require_one_change(start)
     if start.exploring:
         raise explores(start)

@@ -66,23 +66,30 @@ class Loop:
 
     def attach(self, name: str, attach: Callable[..., None], *, timed: bool) -> None:
         """Let a hook register on the model's sites; the time of what it registers is the hook's."""
-        known = sites(self.state.model)
+        known, observes = sites(self.state.model), self.hooks[name].observes
         before = {path: {*site.forward_functions, *site.backward_functions} for path, site in known.items()}
         attach(self.state.model, self.state.optimizer)
         for path, site in known.items() if timed else ():
             for key in site.forward_functions.keys() - before[path]:
                 function, in_evaluation = site.forward_functions[key]
-                site.forward_functions[key] = self.timed(name, function), in_evaluation
+                site.forward_functions[key] = self.told(name, function, observes), in_evaluation
             for key in site.backward_functions.keys() - before[path]:
-                site.backward_functions[key] = self.timed(name, site.backward_functions[key])
+                site.backward_functions[key] = self.told(name, site.backward_functions[key], observes)
 
-    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function whose time counts as a hook's."""
+    def told(self, name: str, function: Callable[..., Any], observes: bool) -> Callable[..., Any]:
+        """What a hook registered at a site, with its time counted as the hook's, and held to its promise where it only observes."""
 
-        def called(*arguments: Any) -> Any:
+        def called(x: Tensor) -> Any:
+            self.state.speaking = name
             with self.watch.hook(name):
-                return function(*arguments)
+                result = function(x)
+            if observes and result is not None:
+                raise ConfigError(
+                    f"hooks.{name} says that it only observes, and replaces an activation or a gradient\nlet it return nothing"
+                )
+            return result
 
+        called.__qualname__ = f"hooks.{name}: {getattr(function, '__qualname__', type(function).__name__)}"
         return called
 
     def update(self, inputs_BT: Tensor, targets_BT: Tensor) -> str | None:
@@ -119,10 +126,23 @@ class Loop:
         """Let each hook that has this method speak, in their order."""
         for name, speak in self.speakers[method]:
             self.state.speaking = name
+            observes = self.hooks[name].observes
+            before = self.footprint() if observes else None
             with self.watch.hook(name):
                 speak(self.state)
-            if method == "gradients" and not self.hooks[name].observes:
+            if observes and self.footprint() != before:
+                raise ConfigError(
+                    f"hooks.{name} says that it only observes, and its `{method}` changed weights, gradients, the batch or the optimizer\n"
+                    "let it read only, or say `observes = False`: then it counts as a change"
+                )
+            if method == "gradients" and not observes:
                 self.state.gradients_changed = True
+
+    def footprint(self) -> list[Any]:
+        """What an observer has to leave alone, as torch's counters of changes in place tell it (not those through `.data`)."""
+        tensors = [self.state.inputs_BT, self.state.targets_BT, *self.parameters, *(each.grad for each in self.parameters)]
+        numbers = [value for group in self.state.optimizer.param_groups for value in group.values() if isinstance(value, (int, float))]
+        return [(id(each), each._version) for each in tensors if each is not None] + numbers
 
     def set_rate(self) -> None:
         """Set this step's learning rate in every group, as a share of the group's peak."""

@@ -27,6 +27,7 @@ class Stopwatch:
         self.timed_tokens = 0
         self.phases: dict[str, float] = dict.fromkeys(PHASES, 0.0)
         self.hooks: dict[str, float] = {}
+        self._in_step = False
         self._in_hook = False
 
     @property
@@ -55,6 +56,7 @@ class Stopwatch:
 
     def start_step(self) -> None:
         self.step_began = self.lapped = self.clock()
+        self._in_step = True
 
     def lap(self, phase: str) -> None:
         """Count the time since the last lap as a phase's. Within a hook's call it is the hook's already."""
@@ -67,8 +69,11 @@ class Stopwatch:
 
     @contextmanager
     def hook(self, name: str) -> Iterator[None]:
-        """Count the time of the block as a hook's, and not as the phase's that it lies in. A hook within a hook is the outer one's."""
-        if self._in_hook:
+        """Count the time of the block as a hook's, and not as the phase's that it lies in.
+
+        A hook within a hook is the outer one's; outside a step (a site in an evaluation) nothing is counted.
+        """
+        if self._in_hook or not self._in_step:
             yield
             return
         self._in_hook = True
@@ -86,6 +91,7 @@ class Stopwatch:
     def end_step(self, tokens: int) -> float:
         """The seconds that this step took. Counted as training from the sitting's fourth step on."""
         self.lap("rest")
+        self._in_step = False
         taken = self.lapped - self.step_began
         if self.warm:
             self.timed_seconds += taken

@@ -246,7 +246,7 @@ def test_the_packages_around_a_module_count_since_python_executes_them(mine: Pac
 
 
 def test_a_folder_without_an_init_file_is_a_package_too(mine: Package) -> None:
-    mine.write(hooks__clip="from ..tools.norm import norm", tools__norm="norm = 1")
+    mine.write(hooks__clip="from ..tools.norm import norm\nclass Clip: ...", tools__norm="norm = 1")
     assert set(mine.mapped("hooks.clip.Clip")) == {"hooks.clip", "tools.norm"}
 
 
@@ -267,20 +267,44 @@ def test_a_hook_that_acts_counts_though_an_observing_one_lives_in_the_same_file(
 
 
 def test_a_module_that_isn_t_trusted_is_not_followed(mine: Package) -> None:
-    mine.write(init="", hooks__init="", hooks__clip="import NAME.other", other="")
+    mine.write(init="", hooks__init="", hooks__clip="import NAME.other\nclass Clip: ...", other="")
     assert set(mine.mapped("hooks.clip.Clip", trusted="NAME.hooks")) == {"", "hooks", "hooks.clip"}
 
 
 def test_mapping_executes_nothing_of_the_user_s(mine: Package) -> None:
-    mine.write(init="raise SystemExit('executed')", clip="raise SystemExit('executed')")
+    mine.write(init="raise SystemExit('executed')", clip="raise SystemExit('executed')\nclass Clip: ...")
     assert set(mine.mapped("clip.Clip")) == {"", "clip"}
 
 
 @pytest.mark.parametrize("target", ["nowhere.Clip", "nowhere.at.all.Clip", "clip.Clip.inner"])
 def test_a_target_without_a_file_is_a_mistake_in_the_configuration(mine: Package, target: str) -> None:
     mine.write(init="", clip="class Clip: ...")
-    with pytest.raises(ConfigError, match=r"no module .*a `_target_` names it\ncheck the option file"):
+    with pytest.raises(ConfigError, match=r"no module .*its `_target_` names it\ncheck the option file"):
         mine.mapped(target)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Clip: ...",
+        "Clip = 1",
+        "from x import Clip",
+        "import y as Clip",
+        "try:\n    Clip = 1\nexcept ValueError: ...",
+        "from x import *",
+    ],
+)
+def test_a_name_that_the_file_binds_anywhere_is_found_without_executing_it(mine: Package, source: str) -> None:
+    mine.write(init="", clip=source)
+    assert set(mine.mapped("clip.Clip")) == {"", "clip"}
+
+
+@pytest.mark.parametrize("observing", [False, True])
+def test_a_class_that_the_file_lacks_is_told_with_the_nearest(mine: Package, observing: bool) -> None:
+    mine.write(init="", clip="class Clip:\n    Clup = 1\ndef other():\n    Clup = 1")
+    words = {"observing": ["clip.Clup"]} if observing else {}
+    with pytest.raises(ConfigError, match=r"clip\.py defines no Clup: did you mean Clip\?"):
+        mine.mapped(*([] if observing else ["clip.Clup"]), **words)
 
 
 def test_a_package_that_isn_t_installed_is_a_mistake_in_the_configuration(mine: Package) -> None:
@@ -407,7 +431,7 @@ def test_another_python_makes_the_same_map(mine: Package, python: str) -> None:
     found = shutil.which(python)
     if found is None or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode != 0:
         pytest.skip(f"not run: {python} isn't on this machine's path")
-    mine.write(init="", clip=PECULIAR)
+    mine.write(init="", clip=PECULIAR + "\nclass Clip: ...\n")
     resolved = mine.resolved("clip.Clip")
     place = mine.folder.parent
     (place / "lab").symlink_to(CHECKOUT / "lab")

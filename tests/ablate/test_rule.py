@@ -337,11 +337,43 @@ def test_an_edited_option_counts_as_drift_when_the_baseline_uses_the_leaf(
     assert f"conf/{name}" in str(refusal.value)
 
 
-def test_an_edited_default_budget_is_refused_as_another_protocol(project: Project) -> None:
-    path = project.root / "conf/trainer/default.yaml"
-    path.write_text(path.read_text().replace("tokens: 2048000 ", "tokens: 4096000 "))
-    with pytest.raises(OneChangeError, match=r"trainer\.tokens"):
-        require_one_change(count_changes(project.composer(), ()))
+def refusal_after(project: Project, name: str, old: str, new: str, line: str) -> str:
+    """What a command line is told after an edit of a file in conf/."""
+    path = project.root / "conf" / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(OneChangeError) as refusal:
+        require_one_change(count_changes(project.composer(), tuple(line.split())))
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize("line", ["", "model/norm=rmsnorm", "trainer=detailed_eval", "hooks=grad_clip model.n_layers=2"])
+@pytest.mark.parametrize(
+    ("name", "old", "new", "row", "file"),
+    [
+        ("trainer/default.yaml", "tokens: 2048000 ", "tokens: 4096000 ", "trainer.tokens   2048000 -> 4096000", "trainer/default.yaml"),
+        ("model/nano.yaml", "context: 256 ", "context: 128 ", "trainer.evaluation.block   256 -> 128", "trainer/default.yaml"),
+        ("data/stdlib.yaml", "test_fraction: 0.02 ", "# ", "data.test_fraction   0.02 -> 0.05", "data/stdlib.yaml"),
+    ],
+)
+def test_an_edited_protocol_value_is_told_as_drift(project: Project, name: str, old: str, new: str, row: str, file: str, line: str) -> None:
+    text = refusal_after(project, name, old, new, line)
+    assert "conf/ was edited since" in text and "python -m lab pin default --again" in text
+    assert " ".join(row.split()) in " ".join(text.split()) and f"conf/{file}, edited since the pin" in text
+    assert "pin another baseline" not in text and "type the value" not in text
+
+
+@pytest.mark.parametrize("line", ["trainer.tokens=4096000", "trainer=fast", "trainer.evaluation.metric=nats_per_token"])
+def test_a_typed_protocol_value_beside_drift_is_the_users_own(project: Project, line: str) -> None:
+    text = refusal_after(project, "trainer/default.yaml", "tokens: 2048000 ", "tokens: 4096000 ", line)
+    assert "is not comparable with" in text and "python -m lab pin NAME" in text
+    assert ("conf/trainer/default.yaml, edited since the pin" in text) is ("metric" in line)
+
+
+def test_an_edit_in_the_file_that_an_option_starts_from_is_found_there(project: Project) -> None:
+    pin(project.composer(), "quick", ("trainer=fast",))
+    text = refusal_after(project, "trainer/default.yaml", "divergence_ceiling: ", "divergence_ceiling: 1", "baseline=quick")
+    assert "conf/trainer/default.yaml, edited since the pin" in text
 
 
 def test_drift_beside_a_typed_change_is_refused_with_its_file(project: Project) -> None:

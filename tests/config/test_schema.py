@@ -13,8 +13,8 @@ import yaml
 from lab.config.check import flatten_with_empty
 from lab.config.compose import Composer
 from lab.config.identity import schema_defaults
-from lab.config.options import RANGE, read_yaml
-from lab.config.ranges import check_range
+from lab.config.options import read_yaml
+from lab.config.ranges import RANGE, check_range
 from lab.config.schema import ROLES, Leaf, TrainingConfig, components, leaves
 from tests.conftest import CHECKOUT
 

@@ -56,14 +56,14 @@ def answers(path: Path) -> list[str]:
 
 
 def tables(path: Path) -> dict[str, list[str]]:
-    """The first cells of each table's rows, without backticks, by the heading above it."""
+    """What the first cells of each table's rows name, without backticks, by the heading above it. A cell may name several."""
     found: dict[str, list[str]] = {}
     heading = ""
     for line in path.read_text().splitlines():
         if line.startswith("#"):
             heading = line.lstrip("# ")
         elif line.startswith("| ") and not line.startswith(("| key |", "| file |")):
-            found.setdefault(heading, []).append(line.split("|")[1].strip(" `"))
+            found.setdefault(heading, []).extend(each.strip(" `") for each in line.split("|")[1].split(","))
     return found
 
 

@@ -162,7 +162,7 @@ def test_a_prompt_of_unknown_characters_is_refused_at_the_first_step(tmp_path):
 
 def test_tensorboard_without_its_package_is_refused_with_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ConfigError, match=r"pip install '\.\[tensorboard\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -c constraints\.txt '\.\[tensorboard\]'"):
         parts(tmp_path, **with_hook("tensorboard"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from functools import partial
 
 import pytest
@@ -14,7 +16,8 @@ from lab.model.block import Components
 from lab.model.count import parameters
 from lab.model.dropout import DropoutKeys, KeyedDropout
 from lab.model.gpt import GPT
-from tests.model.tiny import FILES, model, option, tokens_BT
+from tests.conftest import CHECKOUT
+from tests.model.tiny import FILES, TRUSTED, model, option, tokens_BT
 
 INGREDIENTS = [
     (group.removeprefix("model/"), name) for group, names in FILES.groups.items() if group.startswith("model/") for name in names
@@ -94,6 +97,35 @@ def test_it_draws_nothing_from_the_global_generator(changes):
     assert torch.equal(before, torch.get_rng_state())
 
 
+TRUST = re.compile(r"^trusted_modules:.*(\n *- .*)*", re.MULTILINE)
+PRIVATE = """
+from lab.model.norm.rmsnorm import RMSNorm
+
+
+class OfATest(RMSNorm): ...
+"""
+
+
+def test_an_option_of_a_module_that_the_user_trusts_is_tried_too(project):
+    """As docs/your-own-norm.md has it: these very tests, in a project with a norm of its own beside the package."""
+    ours = project.root / "tests"
+    shutil.copytree(CHECKOUT / "tests" / "model", ours / "model", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("__init__.py", "conftest.py", "train/__init__.py", "train/tiny.py"):
+        (ours / name).parent.mkdir(exist_ok=True)
+        shutil.copy(CHECKOUT / "tests" / name, ours / name)
+    (project.root / "private").mkdir()
+    (project.root / "private" / "__init__.py").touch()
+    (project.root / "private" / "norm_of_a_test.py").write_text(PRIVATE)
+    rmsnorm = (project.root / "conf/model/norm/rmsnorm.yaml").read_text()
+    (project.root / "conf/model/norm/of_a_test.yaml").write_text(
+        rmsnorm.replace("lab.model.norm.rmsnorm.RMSNorm", "private.norm_of_a_test.OfATest")
+    )
+    config = project.root / "conf/config.yaml"
+    config.write_text(TRUST.sub("trusted_modules: [private]", config.read_text()))
+    done = project.python("-m", "pytest", "-q", "-k", "OfATest", "tests/model/test_options.py", PYTHONPATH=str(CHECKOUT))
+    assert "6 passed" in done.stdout
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_a_models_header_says_its_parameters(name):
     """Built without memory: the largest would need half a gigabyte."""
@@ -101,7 +133,7 @@ def test_a_models_header_says_its_parameters(name):
     said = float(text.split(" million")[-2].split()[-1])
     values = FILES.values_of("model", name)
     chosen = {group: choice for entry in yaml.safe_load(text)["defaults"] if entry != "_self_" for group, choice in entry.items()}
-    made = {group: factory(option(group, choice), ()) for group, choice in chosen.items() if group != "init"}
+    made = {group: factory(option(group, choice), TRUSTED) for group, choice in chosen.items() if group != "init"}
     made |= {"attention": partial(made["attention"], path="fused"), "dropout": partial(KeyedDropout, share=0.0, keys=DropoutKeys(0))}
     with torch.device("meta"):
         each = GPT(

@@ -108,4 +108,4 @@ def test_the_distance_to_a_known_entropy_is_told(tmp_path: Path) -> None:
     result = read_json(finished(tmp_path).result)
     assert outcome(result).startswith("2.1250 bits per byte on the validation text (1.5000 nats")
     result["metrics"]["validation_above_entropy"] = 0.07512
-    assert "validation text, 0.0751 above the entropy of its source, (1.5000 nats per token)" in outcome(result)
+    assert "validation text, 0.0751 above its source's entropy (1.5000 nats per token);" in outcome(result)

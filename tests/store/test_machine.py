@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lab.errors import MachineError
-from lab.store.machine import VARIABLES, bits_of_machine, check_torch, cohort_parts, cpu, torch_build
+from lab.store.machine import VARIABLES, bits_of_machine, check_torch, cohort_parts, cpu, steers, torch_build
 
 PROGRAM = """
 import json, sys
@@ -100,6 +100,29 @@ def test_a_compiled_run_s_bits_name_the_compiler_and_what_steers_it(monkeypatch:
     assert compiled["variables"]["TORCHINDUCTOR_MAX_AUTOTUNE"] == "1"
     assert "TORCHINDUCTOR_CACHE_DIR" not in compiled["variables"], "where compiled code is kept moves no bit"
     assert "TORCHINDUCTOR_MAX_AUTOTUNE" not in bits_of_machine()["variables"]
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("TORCHDYNAMO_VERBOSE", False),
+        ("TORCHINDUCTOR_COMPILE_THREADS", False),
+        ("TORCH_COMPILE_DEBUG", False),
+        ("TORCHINDUCTOR_WORKER_LOGPATH", False),
+        ("TORCHINDUCTOR_DEBUG_COMPILE", True),  # compiles without optimisation
+        ("TORCHDYNAMO_SUPPRESS_ERRORS", True),  # falls back to what isn't compiled
+        ("TORCHINDUCTOR_NEVER_HEARD_OF", True),
+    ],
+)
+def test_what_only_says_or_schedules_leaves_a_compiled_run_its_identity(name: str, counts: bool) -> None:
+    assert steers(name, {"kind": "cpu", "compile": True}) is counts
+
+
+def test_the_machine_is_read_under_a_locale_without_utf8() -> None:
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    program = PROGRAM + "from lab.store.abilities import inductor_can_be_repeatable\ninductor_can_be_repeatable()\n"
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | plain, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_processor_has_a_name_and_instruction_sets_in_a_fixed_order() -> None:

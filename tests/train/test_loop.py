@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lab.errors import ConfigError
+from lab.model.site import find_sites
 from lab.train.hook import METHODS, in_order, refuse_unheard
 from tests.train.tiny import HOOKS, parts
 
@@ -108,7 +109,8 @@ def test_hooks_are_called_in_the_contracts_order(tmp_path):
     hook = {"recorder": {"_target_": "tests.train.test_loop.Recorder"}}
     made = parts(tmp_path, hooks=hook)
     made.loop.update(*made.batches.batch(0))
-    assert made.loop.hooks["recorder"].heard == ["attach", "batch", "loss", "gradients", "after_step"]
+    heard = made.loop.hooks["recorder"].heard
+    assert [each for each in heard if each != "state_dict"] == ["attach", "batch", "loss", "gradients", "after_step"]
 
 
 class Misspelt:
@@ -220,6 +222,68 @@ class Dropper:
 def test_a_hook_that_drops_tokens_is_refused_since_runs_are_compared_at_equal_tokens(tmp_path):
     with pytest.raises(ConfigError, match="16 inputs and 16 targets of a step's 64 tokens"):
         step(tmp_path, hooks={"dropper": {"_target_": "tests.train.test_loop.Dropper"}})
+
+
+class Liar:
+    """Says that it only observes."""
+
+    observes = True
+
+    def __init__(self, *, what):
+        self.what = what
+
+    def attach(self, model, optimizer):
+        if self.what == "site":
+            find_sites(model, "final")["final"].on_forward(lambda x: 2 * x, in_evaluation=False)
+
+    def gradients(self, state):
+        with torch.no_grad():
+            match self.what:
+                case "gradient":
+                    state.gradients[0].mul_(0.5)
+                case "weight":
+                    state.model.final_norm.weight.add_(1e-3)
+                case "rate":
+                    state.optimizer.param_groups[0]["lr"] = 0.0
+                case "batch":
+                    state.inputs_BT = state.inputs_BT.flip(0)
+
+
+@pytest.mark.parametrize("what", ["gradient", "weight", "rate", "batch", "site"])
+def test_an_observer_that_changes_something_is_refused(tmp_path, what):
+    hook = {"_target_": "tests.train.test_loop.Liar", "what": what, "observes": True}
+    with pytest.raises(ConfigError, match=r"hooks\.liar says that it only observes"):
+        step(tmp_path, hooks={"liar": hook})
+    step(tmp_path, hooks={"liar": hook | {"what": "nothing"}})
+
+
+class Recording:
+    """Records after a second pass, beside a hook with a loss."""
+
+    observes = False
+
+    def gradients(self, state):
+        state.loss_and_gradients()
+        state.record({"seen": 1.0})
+
+
+def test_a_second_pass_leaves_the_word_with_the_hook_that_asked_for_it(tmp_path):
+    hooks = {"recording": {"_target_": "tests.train.test_loop.Recording"}, "z_loss": HOOKS["z_loss"]}
+    assert step(tmp_path, hooks=hooks)[0].loop.state.records == {"recording.seen": 1.0}
+
+
+class Huge:
+    observes = False
+
+    def gradients(self, state):
+        state.scale_gradients(1e30)
+
+
+@pytest.mark.parametrize("also", [{}, {"grad_clip": HOOKS["grad_clip"]}], ids=["alone", "clipped"])
+def test_a_gradient_that_a_hook_blew_up_is_a_divergence_and_clipping_hides_nothing(tmp_path, also):
+    made = parts(tmp_path, hooks={"huge": {"_target_": "tests.train.test_loop.Huge"}} | also)
+    assert made.loop.update(*made.batches.batch(0)) == "the gradient norm after the hooks is inf"
+    assert made.loop.state.step == 0
 
 
 class Reader:

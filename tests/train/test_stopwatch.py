@@ -64,3 +64,12 @@ def test_a_resumed_stopwatch_counts_both_sittings() -> None:
     steps(again, clock, WARM_UP_STEPS + 3)
     assert again.timed_seconds == pytest.approx(50) and again.prices == pytest.approx({"ema": 0.1})
     assert again.seconds == pytest.approx(10 * (2 * WARM_UP_STEPS + 5))
+
+
+def test_a_hook_at_a_site_is_not_billed_for_evaluations() -> None:
+    clock = Clock()
+    watch = Stopwatch(clock)
+    steps(watch, clock, WARM_UP_STEPS + 1)
+    with watch.hook("temperature"):
+        clock.now += 50
+    assert sum(watch.split.values()) == pytest.approx(1) and watch.prices.keys() == {"ema"}

@@ -53,7 +53,7 @@ class Char:
             raise DataError(f"{len(ordered)} different characters and a mark are more than {LARGEST} tokens. Use `data/tokenizer=bytes`.")
 
     def fitted(self, text: Iterable[bytes]) -> Char:
-        """The tokenizer of a text's characters; itself where they are given. Raises DataError when the text isn't UTF-8."""
+        """The tokenizer of a text's characters; itself where they are given. Raises DataError when the text is empty or isn't UTF-8."""
         if self.characters is not None:
             return self
         seen_C = np.zeros(UNICODE, dtype=bool)
@@ -62,6 +62,8 @@ class Char:
                 seen_C[_codes(part)] = True
             except CannotEncode as error:
                 raise DataError(f"the training text has {error.reason}. Use `data/tokenizer=bytes`.") from None
+        if not seen_C.any():
+            raise DataError("the training text is empty: there are no characters to learn. Give a longer text, or name them.")
         return Char(_text(np.flatnonzero(seen_C)))
 
     @property

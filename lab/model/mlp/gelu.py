@@ -19,7 +19,7 @@ class GELU(nn.Module):
 
     def __init__(self, width: int, *, expansion: float) -> None:
         super().__init__()
-        hidden = round(expansion * width)
+        hidden = max(1, round(expansion * width))
         self.up = Linear(width, hidden)
         self.hidden = Site()
         self.down = Linear(hidden, width)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
@@ -15,10 +15,17 @@ def memory(optimizer: Optimizer, model: nn.Module) -> dict[str, Any]:
     return {"state": state, "groups": groups}
 
 
+def placed(value: Any, parameter: nn.Parameter, fused: bool) -> Any:
+    """A moment beside its parameter. A counter (a tensor without dimensions) stays on the CPU, but for the fused kernels."""
+    return value.to(parameter.device) if isinstance(value, Tensor) and (value.ndim > 0 or fused) else value
+
+
 def remember(optimizer: Optimizer, model: nn.Module, saved: dict[str, Any]) -> None:
-    """The reverse: tensors are taken over as they are, in their dtype."""
+    """The reverse: tensors keep their dtype, and lie where torch would have made them."""
     parameters = dict(model.named_parameters())
+    fused = {id(each) for group in optimizer.param_groups if group.get("fused") for each in group["params"]}
     for name, state in saved["state"].items():
-        optimizer.state[parameters[name]] = state
+        parameter = parameters[name]
+        optimizer.state[parameter] = {key: placed(value, parameter, id(parameter) in fused) for key, value in state.items()}
     for group, numbers in zip(optimizer.param_groups, saved["groups"], strict=True):
         group.update(numbers)

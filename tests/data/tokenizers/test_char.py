@@ -103,6 +103,12 @@ def test_bytes_that_are_not_utf8_are_refused() -> None:
         Char(None).fitted([b"fine", b"\xff"])
 
 
+@pytest.mark.parametrize("texts", [(), ("",), ("", "")])
+def test_an_empty_training_text_is_named_as_such(texts: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="the training text is empty: there are no characters to learn"):
+        fit(*texts)
+
+
 @pytest.mark.parametrize(
     ("characters", "message"),
     [
