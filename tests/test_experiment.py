@@ -72,7 +72,7 @@ def test_a_run_that_is_cut_before_its_first_checkpoint_says_that_it_starts_over(
         train(tmp_path / "broken", progress=CrashAt(2))
     progress = CrashAt(-1)
     assert train(tmp_path / "broken", progress=progress).digests == straight.digests
-    assert progress.warnings == ["this run was cut before its first checkpoint: it starts from the beginning"]
+    assert progress.warnings == ["this run ended before its first checkpoint: it starts from the beginning"]
 
 
 def test_a_fresh_process_gives_the_same_bits(tmp_path):

@@ -25,7 +25,8 @@ from tests.train.tiny import IDENTITY, Silent
 
 PLACES = (CHECKOUT.parent / "shared" / "data" / NAME, cache(CHECKOUT) / "texts" / NAME)  # beside the checkout; where a run downloads it to
 SHAKESPEARE = next((place for place in PLACES if place.exists()), None)
-SHORT_BLOCKS = ("model.context=64", "trainer.batch_size=12", "trainer.sampling.tokens=0")  # 768 tokens a step
+# 768 tokens a step; one thread, since two that spin beside another test slow each other down thirtyfold (docs/log.md)
+SHORT_BLOCKS = ("model.context=64", "trainer.batch_size=12", "trainer.sampling.tokens=0", "device.threads=1")
 # what the best possible model of the default language costs in blocks of 64 tokens, which begin inside an unknown word
 BEST_IN_BLOCKS_OF_64 = 0.394
 

@@ -17,7 +17,7 @@ from lab.ablate.baseline import pin
 from lab.ablate.refusal import require_one_change
 from lab.ablate.rule import count_changes
 from lab.cli import main
-from lab.errors import MachineError, OneChangeError, StoreError
+from lab.errors import ConfigError, MachineError, OneChangeError, StoreError
 from lab.files import read_json, read_rows, sha256_file
 from lab.request import Identifier, job_of
 from lab.runner import run
@@ -332,6 +332,42 @@ def test_a_request_that_the_rule_refuses_cannot_become_a_job(tiny: Project) -> N
         require_one_change(verdict)
     with pytest.raises(OneChangeError):
         job_of(verdict, tiny.root, "")
+
+
+def test_an_observer_that_failed_binds_no_later_request(tiny: Project) -> None:
+    """The folder that it left has no checkpoint: whoever asks next begins anew, with what he asked for."""
+    with pytest.raises(ConfigError, match="can't be told in this run's tokens"):
+        ask(tiny, "baseline=tiny", "data/tokenizer=ascii", "hooks=samples", "hooks.samples.prompt='é'")
+    folder = only_run(tiny)
+    assert folder.failure.exists()
+    result = ask(tiny, "baseline=tiny", "data/tokenizer=ascii")
+    assert result["status"] == "finished" and only_run(tiny) == folder and not folder.failure.exists()
+    assert "samples" not in folder.config.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("model.d_model=6", "model.n_heads=2", "model.position=rope"), "a group, chosen with a slash"),
+        (("model/attention=gqa", "model.attention.kv_heads=3"), "kv_heads=3 doesn't divide the 2 heads"),
+        (("hooks=gradient_scale", "hooks.gradient_scale.site=blocks.9.stream"), "no site matches"),
+        (("trainer/schedule=warmup_stable_decay", "trainer.schedule.warmup=0.7", "trainer.schedule.decay=0.6"), "decay"),
+    ],
+    ids=["group", "heads", "site", "schedule"],
+)
+def test_what_a_part_refuses_leaves_no_folder_behind(tiny: Project, words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ask(tiny, "baseline=tiny", *words)
+    assert not any((tiny.root / "runs").glob("tiny/*"))
+
+
+def test_a_run_that_cannot_be_built_says_where_and_leaves_no_folder(tiny: Project) -> None:
+    add_hook(tiny, "unattachable_hook", "pass")
+    path = tiny.root / "unattachable_hook.py"
+    path.write_text(path.read_text() + "\n    def attach(self, model, optimizer):\n        raise KeyError('no such thing')\n")
+    done = tiny.python("run.py", "baseline=tiny", "hooks=mine", status=1)
+    assert "this run can't be built: KeyError: 'no such thing'" in done.stderr and "unattachable_hook.py:" in done.stderr
+    assert "Traceback" not in done.stderr and not any((tiny.root / "runs").glob("tiny/*"))
 
 
 def test_a_run_goes_on_only_with_its_own_factors_and_with_the_cadence_that_it_was_begun_with(

@@ -159,3 +159,16 @@ def test_under_the_fused_path_the_sites_of_the_written_one_say_how_to_get_them(p
     with pytest.raises(ConfigError, match=r"add device\.attention=written"):
         find_sites(model("fused"), pattern)
     assert find_sites(model("written"), pattern)
+
+
+def test_a_compiled_model_hears_its_hooks_also_when_another_one_was_compiled_before():
+    """torch's compiler once took an empty table of functions for empty in every later model of the process."""
+    outputs = []
+    for times in (1.0, 10.0):
+        site = Site()
+        if times != 1.0:
+            site.on_forward(lambda x, times=times: x * times, in_evaluation=True)
+        compiled = torch.compile(site, backend="eager")
+        outputs.append(compiled(torch.ones(3))[0].item())
+    torch._dynamo.reset()
+    assert outputs == [1.0, 10.0]
