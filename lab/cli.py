@@ -175,7 +175,7 @@ def pin(arguments: argparse.Namespace, root: Path) -> None:
     if moves:
         print("what was asked for under an older lock isn't judged under this one; the report says how much that is")
     try:
-        settle_device(composer.compose((f"baseline={made.name}",)).resolved["device"], "fp32")
+        settle_device(Composer(root).compose((f"baseline={made.name}",)).resolved["device"], "fp32")  # anew: it wrote an option
     except ConfigError as error:
         print(f"this machine can't run it: {str(error).splitlines()[0]}")
     print(f"keep both files in git: {option_path(root, made.name).name}, {lock_path(root, made.name).name}")

@@ -12,6 +12,7 @@ import pytest
 
 from lab.cli import main
 from lab.files import read_json
+from lab.store.machine import torch_build
 from tests.conftest import Project
 from tests.test_runner import ask, only_run
 
@@ -122,7 +123,7 @@ def test_a_report_replaces_no_device_and_no_folder(lab: Lab) -> None:
 def test_a_pin_is_two_files_and_one_pinned_again_keeps_the_old_lock(lab: Lab) -> None:
     folder = lab.project.root / "conf" / "baseline"
     said = lab("pin", "clipped", "baseline=tiny", "hooks=grad_clip")
-    assert "pinned baseline `clipped`" in said and said.endswith("next: python run.py baseline=clipped\n")
+    assert "can't run it" not in said and "pinned baseline `clipped`" in said and said.endswith("next: python run.py baseline=clipped\n")
     old, lock = (folder / "clipped.lock.json").read_bytes(), read_json(folder / "clipped.lock.json")
     assert lock["composition"]["hooks"]["grad_clip"]["max_norm"] == 1.0
     assert "clipped" in lab("report", "--baseline", "clipped")
@@ -140,6 +141,12 @@ def test_a_pin_is_two_files_and_one_pinned_again_keeps_the_old_lock(lab: Lab) ->
     ]
     assert read_json(folder / "clipped.lock.json")["composition"]["hooks"] == lock["composition"]["hooks"]
     assert "python run.py --multirun baseline=clipped" in lab("report", "--baseline", "clipped")
+
+
+@pytest.mark.skipif(torch_build()["cuda"] is not None, reason="not run: this torch has CUDA")
+def test_a_pin_for_a_device_that_is_not_here_is_made_and_says_so(lab: Lab) -> None:
+    said = lab("pin", "elsewhere", "baseline=tiny", "device=cuda", "device.threads=1")
+    assert "this machine can't run it: device.kind=cuda" in said and "pinned baseline `elsewhere`" in said
 
 
 def test_a_pin_made_again_checks_the_composition_that_it_pins(lab: Lab) -> None:

@@ -33,7 +33,7 @@ def tiny_shakespeare(path: Path | None, cache: Path, sha256: str, url: str = ADD
         content = _read(place)
         _require_digest(content, sha256, f"{place}", "Delete it and start again" if not path else "Correct data.path")
         return Corpus([Document(NAME, content)])
-    by_hand = f"Put the text at {place.absolute()}, or name a copy of it: `data.path=FILE`."
+    by_hand = f"put the text at {place.absolute()}, or name a copy of it: `data.path=FILE`."
     content = _download(url, by_hand)
     _require_digest(content, sha256, f"what {url} sent", by_hand.rstrip("."))
     try:

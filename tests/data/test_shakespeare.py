@@ -135,7 +135,7 @@ def test_without_a_server_the_message_says_what_was_tried_and_where_to_put_the_t
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with serving() as gone:
         url = gone.page("text")
-    told = rf"from {re.escape(url)}: (.|\n)*refused(.|\n)*Put the text at {re.escape(str(place(tmp_path)))}(.|\n)*data\.path=FILE"
+    told = rf"from {re.escape(url)}: (.|\n)*refused(.|\n)*put the text at {re.escape(str(place(tmp_path)))}(.|\n)*data\.path=FILE"
     with pytest.raises(DataError, match=told):
         tiny_shakespeare(None, tmp_path, SHA256, url)
     place(tmp_path).parent.mkdir()
