@@ -20,8 +20,9 @@ from lab.experiment import assemble, run
 from lab.files import read_rows
 from lab.request import Identifier, on_this_machine
 from lab.store.layout import cache
+from lab.train.progress import Silent
 from tests.conftest import CHECKOUT
-from tests.train.tiny import IDENTITY, Silent
+from tests.train.tiny import IDENTITY
 
 PLACES = (CHECKOUT.parent / "shared" / "data" / NAME, cache(CHECKOUT) / "texts" / NAME)  # beside the checkout; where a run downloads it to
 SHAKESPEARE = next((place for place in PLACES if place.exists()), None)

@@ -21,21 +21,8 @@ from lab.errors import ConfigError
 from lab.experiment import Experiment, assemble
 from lab.model import count
 from lab.store.machine import cpu, device_class
+from lab.train.progress import Silent
 from lab.train.stopwatch import PHASES, WARM_UP_STEPS
-
-
-class Silent:
-    """A listener that shows nothing: what showing costs is measured apart."""
-
-    def training(self, step: int, steps: int) -> None: ...
-
-    def step(self, step: int, loss: float, tokens_per_second: float | None) -> None: ...
-
-    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None: ...
-
-    def sample(self, step: int, kind: str, text: str) -> None: ...
-
-    def warning(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True)

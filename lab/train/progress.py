@@ -23,3 +23,17 @@ class Progress(Protocol):
 
     def warning(self, text: str) -> None:
         """Something was found wrong and put right."""
+
+
+class Silent:
+    """Shows nothing: for a bench, which measures what showing costs apart, and for tests."""
+
+    def training(self, step: int, steps: int) -> None: ...
+
+    def step(self, step: int, loss: float, tokens_per_second: float | None) -> None: ...
+
+    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+    def sample(self, step: int, kind: str, text: str) -> None: ...
+
+    def warning(self, text: str) -> None: ...

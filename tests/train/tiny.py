@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from lab.data.prepare import PreparedData, prepare
 from lab.data.tokenizers.ascii import Ascii
 from lab.experiment import assemble, run
 from lab.train.outcome import Outcome
+from lab.train.progress import Silent
 
 IDENTITY = "a" * 64
 BATCH, CONTEXT, STEPS = 4, 16, 12
@@ -73,20 +74,6 @@ HOOKS = {
     "z_loss": {"_target_": "lab.hooks.z_loss.ZLoss", "weight": 1e-2},
     "counter": {"_target_": "tests.train.tiny.Counter"},
 }
-
-
-class Silent:
-    """A listener that shows nothing."""
-
-    def training(self, step: int, steps: int) -> None: ...
-
-    def step(self, step: int, loss: float, tokens_per_second: float | None) -> None: ...
-
-    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None: ...
-
-    def sample(self, step: int, kind: str, text: str) -> None: ...
-
-    def warning(self, text: str) -> None: ...
 
 
 class Counter:
