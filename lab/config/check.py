@@ -176,9 +176,8 @@ def check_constraints(config: Mapping[str, Any]) -> None:
         f"trainer.evaluation.block={block} is longer than model.context={model['context']}: the model can't read such a block",
     )
     step = trainer["batch_size"] * model["context"]
-    require(
-        trainer["tokens"] >= 2 * step, f"trainer.tokens={trainer['tokens']} is less than two steps of {step} tokens (batch_size x context)"
-    )
+    few = f"trainer.tokens={trainer['tokens']} is less than two steps of {step} tokens (batch_size x context)\ntake a smaller batch"
+    require(trainer["tokens"] >= 2 * step, few)
     require(trainer["tokens"] % step == 0, uneven_budget(trainer["tokens"], trainer["batch_size"], model["context"]))
     micro = config["device"]["micro_batch"]
     if micro == trainer["batch_size"]:

@@ -14,7 +14,7 @@ from lab.config.options import OptionFiles
 
 WIDTH = 80
 # Keys that completion would offer and that no command line may set.
-NOT_TYPED = re.compile(r"\b_(range|target)_|^[+~]?(hydra\b|trusted_modules\b)")
+NOT_TYPED = re.compile(r"\b_(range|target)_|^[+~]?(hydra|trusted_modules|why)\b")
 
 
 def offered(completions: Sequence[str]) -> list[str]:

@@ -31,7 +31,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed.append(OverridesParser.create().parse_override(text))
         except HydraException as error:
-            raise ConfigError(f"can't read the override {text!r}: expected key=value\n{first_line(error)}") from None
+            why = f"\n{first_line(error)}" if "=" in text else ""  # else all is said
+            raise ConfigError(f"can't read the override {text!r}: expected key=value{why}") from None
     return parsed
 
 
