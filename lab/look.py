@@ -94,8 +94,7 @@ class Look:
             row[f"{name}_raw_bits_per_byte"] = evaluate(self.parts.model, raw, self.lengths_V).bits_per_byte
         self.measured |= {metric: finite_or_none(value) for metric, value in row.items() if metric.startswith("validation")}
         for hook, evaluated in methods(self.parts.loop.hooks, "evaluated"):
-            self.state.speaking = hook
-            evaluated(self.state, row)
+            self.parts.loop.hear(hook, "evaluated", evaluated, dict(row))  # a copy: what was measured stays as it was measured
         self.files.metrics.append_row({"step": self.state.step, "tokens": self.state.tokens, **row, **self.state.records})
         self.state.records = {}
         self.write_texts()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lab.checkpoint import latest
-from lab.errors import Interrupted, StoreError
+from lab.errors import ConfigError, Interrupted, StoreError
 from lab.files import read_rows
 from lab.store.metrics import encode_row
 from tests.train.tiny import HOOKS, IDENTITY, STEPS, Crash, CrashAt, after, tiny, train
@@ -115,6 +115,29 @@ def test_an_observing_hook_is_bit_inert(tmp_path):
 
 
 # -- what it writes
+
+
+class Meddler:
+    """Says that it only observes, and meddles when it hears of an evaluation."""
+
+    observes = True
+
+    def __init__(self, *, weights):
+        self.weights = weights
+
+    def evaluated(self, state, found):
+        found.clear()
+        if self.weights:
+            with torch.no_grad():
+                state.model.final_norm.weight.mul_(0.5)
+
+
+def test_an_observer_of_evaluations_changes_neither_what_was_measured_nor_the_weights(tmp_path):
+    plain = train(tmp_path / "plain")
+    hook = {"_target_": "tests.test_experiment.Meddler", "observes": True, "weights": False}
+    assert train(tmp_path / "heard", hooks={"meddler": hook}).digests == plain.digests
+    with pytest.raises(ConfigError, match=r"hooks\.meddler says that it only observes, and its `evaluated` changed"):
+        train(tmp_path / "meddled", hooks={"meddler": hook | {"weights": True}})
 
 
 def test_metrics_have_a_row_for_each_measure_that_is_due(tmp_path):

@@ -125,18 +125,21 @@ class Loop:
     def call(self, method: str) -> None:
         """Let each hook that has this method speak, in their order."""
         for name, speak in self.speakers[method]:
-            self.state.speaking = name
-            observes = self.hooks[name].observes
-            before = self.footprint() if observes else None
-            with self.watch.hook(name):
-                speak(self.state)
-            if observes and self.footprint() != before:
-                raise ConfigError(
-                    f"hooks.{name} says that it only observes, and its `{method}` changed weights, gradients, the batch or the optimizer\n"
-                    "let it read only, or say `observes = False`: then it counts as a change"
-                )
-            if method == "gradients" and not observes:
+            self.hear(name, method, speak)
+            if method == "gradients" and not self.hooks[name].observes:
                 self.state.gradients_changed = True
+
+    def hear(self, name: str, method: str, speak: Callable[..., Any], *more: Any) -> None:
+        """One call of a hook, timed as its own. Raises ConfigError where it says that it only observes and changed something."""
+        self.state.speaking = name
+        before = self.footprint() if self.hooks[name].observes else None
+        with self.watch.hook(name):
+            speak(self.state, *more)
+        if before is not None and self.footprint() != before:
+            raise ConfigError(
+                f"hooks.{name} says that it only observes, and its `{method}` changed weights, gradients, the batch or the optimizer\n"
+                "let it read only, or say `observes = False`: then it counts as a change"
+            )
 
     def footprint(self) -> list[Any]:
         """What an observer has to leave alone, as torch's counters of changes in place tell it (not those through `.data`)."""
