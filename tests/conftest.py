@@ -7,13 +7,16 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab.ablate.baseline import pin
 from lab.config.compose import Composer
+from tests.cases import Cases
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TINY = (
@@ -94,3 +97,20 @@ def tiny(tiny_template: Path, tmp_path: Path) -> Project:
     """A fresh copy of the tiny project."""
     shutil.copytree(tiny_template, tmp_path / "tiny")
     return Project(tmp_path / "tiny")
+
+
+@pytest.fixture
+def cases(record_property: Callable[[str, object], None]) -> Callable[[str], Cases]:
+    """`cases("a kill at every system call of a save")`: a count of planted cases, printed when the tests are through."""
+    return lambda what: Cases(what, record_property)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Every count of planted cases, on one line each; of the naive ways beside ours too, which must have bad ones."""
+    reports = [report for status in ("passed", "failed") for report in terminalreporter.stats.get(status, [])]
+    counts = sorted(tuple(value) for report in reports for name, value in report.user_properties if name == "cases")
+    if counts:
+        terminalreporter.section("planted cases")
+    for what, kind, ran, bad, note in counts:
+        naive = " (naive, must fail)" if kind == "naive" else ""
+        terminalreporter.write_line(f"{what}{naive}: {ran} ran, {bad} bad{f'; {note}' if note else ''}")
