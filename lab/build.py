@@ -37,6 +37,8 @@ class Parts:
     model: nn.Module
     loop: Loop
     batches: Batches
+    micro_batches: int
+    """how many backward passes make one step"""
 
 
 def build(config: Mapping[str, Any], data: PreparedData, clock: Callable[[], float]) -> Parts:
@@ -70,7 +72,7 @@ def build(config: Mapping[str, Any], data: PreparedData, clock: Callable[[], flo
     )
     train_T = TokenFile.open(data.train.path)
     batches = Batches(train_T, config["model"]["context"], trainer["batch_size"], partial(streams.key, seed, "data"))
-    return Parts(model, loop, batches)
+    return Parts(model, loop, batches, -(-trainer["batch_size"] // (device["micro_batch"] or trainer["batch_size"])))
 
 
 def build_hooks(hooks: Mapping[str, Any], made: Callable[[Mapping[str, Any]], Callable[..., Any]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import safetensors.torch
 from torch import Tensor
 
 from lab.errors import ConfigError, StoreError
-from lab.files import read_json, seal_holds, sealed, write_file, write_json
+from lab.files import read_sealed, sealed, write_file, write_json
 
 KEPT = 2
 TENSOR = "$tensor"
@@ -29,11 +29,15 @@ FLOAT = "$float"  # a number that JSON can't hold: nan, inf, -inf
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`state` is nested dicts (keyed by text) and lists of tensors and plain values; `offsets` the sizes of the growing files."""
+    """`state` is nested dicts (keyed by text) and lists of tensors and plain values.
+
+    `offsets` are the sizes of the growing files, `digests` the SHA-256 of what each held then.
+    """
 
     step: int
     state: dict[str, Any]
     offsets: dict[str, int]
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 class Damaged(Exception):
@@ -48,16 +52,22 @@ def save(folder: Path, checkpoint: Checkpoint, identity: str) -> None:
         "step": checkpoint.step,
         "identity": identity,
         "offsets": checkpoint.offsets,
+        "digests": checkpoint.digests,
         "sha256": hashlib.sha256(blob).hexdigest(),
         "state": rest,
     }
-    stem = folder / f"step-{checkpoint.step:08d}"
+    stem = folder / name_of(checkpoint.step)
     write_file(stem.with_suffix(".safetensors"), blob)
     write_json(stem.with_suffix(".json"), sealed(about))
     steps = {path.stem for path in folder.glob("step-*.json")}
     for path in folder.glob("step-*"):
         if path.stem not in sorted(steps)[-KEPT:]:
             path.unlink()
+
+
+def name_of(step: int) -> str:
+    """The name of a checkpoint's files, without their endings."""
+    return f"step-{step:08d}"
 
 
 def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -93,12 +103,10 @@ def latest(folder: Path, identity: str) -> tuple[Checkpoint | None, list[str]]:
 def read(path: Path, identity: str) -> Checkpoint:
     """The checkpoint whose JSON file this is. Raises Damaged, or StoreError when it belongs to another run."""
     try:
-        about = read_json(path)
+        about = read_sealed(path)
         blob = path.with_suffix(".safetensors").read_bytes()
     except (OSError, ValueError) as error:
         raise Damaged(str(error)) from error
-    if not seal_holds(about):
-        raise Damaged("its JSON file's digest isn't that of its content")
     if about["identity"] != identity:
         raise StoreError(
             f"{path} belongs to run {about['identity'][:12]}, this is run {identity[:12]}: another configuration, code or machine.\n"
@@ -108,7 +116,7 @@ def read(path: Path, identity: str) -> Checkpoint:
         raise Damaged("its tensors' digest isn't the recorded one")
     # Copies: what safetensors returns are views of one buffer, placed where no allocator would place them.
     tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load(blob).items()}
-    return Checkpoint(about["step"], unpack(about["state"], tensors), about["offsets"])
+    return Checkpoint(about["step"], unpack(about["state"], tensors), about["offsets"], about["digests"])
 
 
 def pack(tree: Any, path: str = "") -> tuple[dict[str, Tensor], Any]:

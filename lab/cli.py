@@ -107,6 +107,13 @@ def parser() -> argparse.ArgumentParser:
     each.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as after `python run.py`; any number of changes")
     each.add_argument("--steps", type=int, default=40, metavar="N", help="training steps to time (default: %(default)s)")
     each.add_argument("--against", nargs="+", metavar="WORDS", help="another composition's overrides, all of them; comes last")
+    each = verb("replay", replay, "train a finished run again and compare it to the bit; nothing is written")
+    each.add_argument("which", metavar="RUN", help="its folder, or some of its name or id")
+    each = verb("certify", certify, "replay a baseline under today's code: is an edit inert for it?")
+    each.add_argument("--baseline", default="default", metavar="NAME", help="which baseline (default: %(default)s)")
+    each.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="what the baseline needs here, as data.path=... or device.threads=..."
+    )
     each = verb("sites", sites, "the places in a model where a hook can read or replace an activation")
     each.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as after `python run.py`")
     return top
@@ -191,6 +198,23 @@ def bench(arguments: argparse.Namespace, root: Path) -> None:
     found = ask.bench(root, [settled(root, each) for each in words], arguments.steps)
     asked = dict(zip(("overrides", "against"), words, strict=False))
     print(json.dumps({"schema": found.pop("schema")} | asked | found, indent=1, allow_nan=False))
+
+
+def replay(arguments: argparse.Namespace, root: Path) -> None:
+    from lab.replay.ask import replay_said
+    from lab.store.runs import find_run
+
+    print(replay_said(root, find_run(root, arguments.which), lambda words: print(words, file=sys.stderr, flush=True)))
+
+
+def certify(arguments: argparse.Namespace, root: Path) -> None:
+    from lab.ablate.rule import count_changes
+    from lab.config.compose import Composer
+    from lab.replay.ask import certify_said
+    from lab.request import job_of
+
+    tally = count_changes(Composer(root), (f"baseline={arguments.baseline}", *arguments.overrides))
+    print(certify_said(root, job_of(tally, root, "python -m lab certify"), print))
 
 
 def sites(arguments: argparse.Namespace, root: Path) -> None:

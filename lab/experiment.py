@@ -24,14 +24,17 @@ from lab.build import Parts, build
 from lab.checkpoint import Checkpoint
 from lab.data.prepare import PreparedData
 from lab.device import peak_memory_bytes, prepare_device
-from lab.files import read_rows, sha256_file
+from lab.files import read_rows, sha256_file, write_json
 from lab.look import Look, interrupted
 from lab.model import count
-from lab.store.metrics import RunFiles
+from lab.store.metrics import RunFiles, unowned
+from lab.trace import at_an_end, checkpoint_before_the_end, draws, weights_line
 from lab.train.hook import methods
 from lab.train.optimizer.memory import memory, remember
 from lab.train.outcome import Outcome
 from lab.train.progress import Progress
+
+DRAWS = "draws.json"
 
 
 def assemble(config: Mapping[str, Any], data: PreparedData) -> Parts:
@@ -59,13 +62,15 @@ def run(
     identity: str,
     progress: Progress,
     stop: Callable[[], bool],
+    owned: Callable[[], None] = unowned,
 ) -> Outcome:
     """Train the run that `config` describes and `parts` make up, in `folder`, from its last checkpoint if it has one.
 
-    `stop` is asked at every step; once it says yes the run is saved and left with Interrupted. Raises StoreError when the
-    folder's checkpoints are damaged or another run's.
+    `stop` is asked at every step; once it says yes the run is saved and left with Interrupted. `owned` is called before anything
+    is written, and raises StoreError where the folder is another process's by now. Raises StoreError too when the folder's
+    checkpoints are damaged or another run's.
     """
-    experiment = Experiment(config, data, parts, folder, identity, progress, stop)
+    experiment = Experiment(config, data, parts, folder, identity, progress, stop, owned)
     try:
         return experiment.run()
     finally:
@@ -84,19 +89,22 @@ class Experiment:
         identity: str,
         progress: Progress,
         stop: Callable[[], bool],
+        owned: Callable[[], None],
     ) -> None:
         self.config, self.folder, self.identity = config, folder, identity
-        self.parts, self.progress, self.stop = parts, progress, stop
+        self.parts, self.progress, self.stop, self.owned = parts, progress, stop, owned
         self.state, self.watch = parts.loop.state, parts.loop.watch
         self.steps, self.tokens_per_step = self.state.steps, config["trainer"]["batch_size"] * config["model"]["context"]
+        self.before_the_end = checkpoint_before_the_end(self.steps)
         self.train_loss: float | None = None
-        self.files = RunFiles(folder)
+        self.files = RunFiles(folder, owned)
         self.view = Look(config, data, parts, self.files, progress, stop)
         self.state.folder = folder
 
     def run(self) -> Outcome:
         """The story."""
         self.resume()
+        self.trace()
         self.progress.training(self.state.step, self.steps)
         while True:
             self.view.look()
@@ -106,7 +114,7 @@ class Experiment:
             if diverged is not None:
                 return self.outcome(diverged)
             asked_to_stop = self.stop()
-            if asked_to_stop or self.view.due(self.config["trainer"]["checkpoint"]["every"]):
+            if asked_to_stop or self.view.due(self.config["trainer"]["checkpoint"]["every"]) or self.state.step == self.before_the_end:
                 self.save()
             if asked_to_stop:
                 raise interrupted(self.state.step, self.steps)
@@ -122,6 +130,13 @@ class Experiment:
             self.progress.warning("this run ended before its first checkpoint: it starts from the beginning")
         self.files.truncate(found.offsets if found is not None else None)
 
+    def trace(self) -> None:
+        """Write down what every step will use, and the first weights: what a later replay, and an edit of the code, are held to."""
+        if not (self.folder / DRAWS).exists():
+            write_json(self.folder / DRAWS, draws(self.parts))
+        if self.state.step == 0:
+            self.files.weights.append(weights_line(0, self.state.loss, self.parts.model))
+
     # -- update: one step of training
 
     def update(self) -> str | None:
@@ -134,6 +149,8 @@ class Experiment:
             self.files.metrics.append_row(self.training_row(state.step + 1))
             return diverged
         self.train_loss = state.loss
+        if at_an_end(state.step, self.steps):
+            self.files.weights.append(weights_line(state.step, state.loss, self.parts.model))
         due = self.view.due(self.config["trainer"]["log_every"])
         if due or state.records:
             self.files.metrics.append_row(self.training_row(state.step))
@@ -165,6 +182,7 @@ class Experiment:
             "train_loss": self.train_loss,
             "stopwatch": self.watch.state_dict(),
         }
+        self.owned()
         checkpoint.save(self.folder / "checkpoint", Checkpoint(self.state.step, state, self.files.sync()), self.identity)
 
     def restore(self, found: Checkpoint) -> None:
@@ -206,6 +224,8 @@ class Experiment:
                 "optimizer": checkpoint.digest(memory(self.state.optimizer, self.parts.model)),
                 "metrics.jsonl": sha256_file(self.files.metrics.path),
                 "samples.txt": sha256_file(self.files.samples.path),
+                "weights.jsonl": sha256_file(self.files.weights.path),
+                DRAWS: sha256_file(self.folder / DRAWS),
             },
             diverged=None if diverged is None else {"step": min(self.state.step + 1, self.steps), "reason": diverged},
         )

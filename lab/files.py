@@ -45,11 +45,21 @@ def _digest(stream: Any) -> str:
     return digest.hexdigest()
 
 
+def hash_head(path: Path, size: int) -> hashlib._Hash:
+    """SHA-256 over the first `size` bytes of a file that grows; its owner carries it on with each append."""
+    digest, left = hashlib.sha256(), size
+    with path.open("rb") as stream:
+        while left and (chunk := stream.read(min(left, 1 << 20))):
+            digest.update(chunk)
+            left -= len(chunk)
+    return digest
+
+
 def write_file(path: Path, content: bytes | str) -> None:
     """Replace `path` by `content` so that a crash at any instant leaves the old file or the new one, whole."""
     # A file name that isn't UTF-8 reaches us as lone surrogates; in JSON their backslash form is an escape that reads back the same.
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
@@ -65,9 +75,25 @@ def write_file(path: Path, content: bytes | str) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and what is missing above it, each on the disk in the folder that holds it: a file in a lost folder is lost."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)  # another process may be as quick
+        sync_folder(each.parent)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, durably. NaN is refused: a reader elsewhere couldn't parse it."""
-    write_file(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_file(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """What `write_json` writes."""
+    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -155,7 +181,7 @@ def read_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
 def parse_object(line: bytes) -> dict[str, Any] | None:
     """One JSON object, or None when the bytes aren't one."""
     try:
-        row = json.loads(line)
+        row = json.loads(line.decode())  # decoded here: given bytes with NULs in them, json guesses at UTF-16
     except (ValueError, RecursionError):  # the latter: brackets nested too deep
         return None
     return row if isinstance(row, dict) else None
@@ -184,6 +210,19 @@ def read_json(path: Path, largest: int = 64 << 20) -> dict[str, Any]:
     if row is None:
         raise ValueError(f"{path} isn't a JSON object (empty, cut or damaged)")
     return row
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """A sealed JSON object, its file byte for byte as `write_json` wrote it. Raises ValueError with the path when it isn't that.
+
+    The bytes too: `1E-05` for `1e-05`, or another 17th digit, is a flipped bit that leaves the value, and so the seal, as it was.
+    """
+    value = read_json(path)
+    if not seal_holds(value):
+        raise ValueError(f"{path} was edited or damaged: its own digest isn't that of its content")
+    if json_text(value).encode(errors="backslashreplace") != path.read_bytes():
+        raise ValueError(f"{path} was edited or damaged: its values are as they were, its bytes aren't")
+    return value
 
 
 def walk_files(folder: Path) -> Iterator[Path]:

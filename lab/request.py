@@ -42,6 +42,7 @@ class Job:
     overrides: list[str]
     held: list[str]  # typed to stay where the baseline has them, and what a swapped component got of its own
     config: dict[str, Any]  # resolved
+    reference: dict[str, Any]  # the baseline at this seed, on this device and text, resolved
 
     @property
     def seed(self) -> int:
@@ -56,12 +57,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Identified:
-    """A job with its data prepared and its identity known."""
+    """A job with its data prepared and its identity known; beside it what its baseline is under today's code."""
 
     job: Job
     data: PreparedData
     manifest: dict[str, Any]
     folder: RunFolder  # where it would be trained first
+    baseline_data: PreparedData
+    baseline_code: dict[str, str]  # the code map of the baseline's modules
+    baseline_change: str  # the change_id of its composition
+    joined: tuple[str, ...] = ()  # a baseline's identities under code that certificates join with today's
 
     @property
     def identity(self) -> str:
@@ -76,6 +81,8 @@ def job_of(tally: Tally, root: Path, command: str, study: str | None = None, see
     if seed is not None:
         config["seed"] = seed
         overrides.append(f"seed={seed}")
+    base = tally.base.resolved
+    reference = base | {key: config[key] for key in ("seed", "device")} | {"data": base["data"] | {"path": config["data"]["path"]}}
     return Job(
         root=str(root),
         baseline=tally.pin.name,
@@ -92,6 +99,7 @@ def job_of(tally: Tally, root: Path, command: str, study: str | None = None, see
         + [f"{move.path}={say(move.new)} (held)" for move in tally.held]
         + [f"{each} (its own)" for each in tally.composition.settled],
         config=config,
+        reference=reference,
     )
 
 
@@ -125,6 +133,8 @@ class Identifier:
         arm = arm_id(factors, protocol, code, data.token_digest)
         identity = run_identity(arm, job.seed, bits)
         cohort = cohort_parts(config["device"]["kind"], data.text, protocol)
+        about = {"factors": of_role("factor", job.reference), "protocol": of_role("protocol", job.reference)}
+        baseline_data = self.prepared(job.reference)
         per_step = config["trainer"]["batch_size"] * config["model"]["context"]
         manifest = {
             "schema": SCHEMA,
@@ -146,9 +156,23 @@ class Identifier:
             "tokens_per_step": per_step,
             "command": job.command,
         }
-        return Identified(job, data, manifest, run_folder(self.root, job.baseline, job.label, arm, job.seed, identity))
+        return Identified(
+            job,
+            data,
+            manifest,
+            run_folder(self.root, job.baseline, job.label, arm, job.seed, identity),
+            baseline_data=baseline_data,
+            baseline_code=code_map(job.reference),
+            baseline_change=change_id(**about, tokens=baseline_data.token_digest),
+        )
 
     def data(self, config: Mapping[str, Any]) -> PreparedData:
+        """The prepared data of a composition, long enough for it."""
+        prepared = self.prepared(config)
+        require_length(prepared, config["model"]["context"], config["trainer"]["evaluation"]["block"])
+        return prepared
+
+    def prepared(self, config: Mapping[str, Any]) -> PreparedData:
         trainer, data = config["trainer"], config["data"]
         key = repr((data, trainer["evaluation"]))
         if key not in self._prepared:
@@ -163,7 +187,6 @@ class Identifier:
                 cache(self.root),
                 bits_per_byte=corpus.bits_per_byte,
             )
-        require_length(self._prepared[key], config["model"]["context"], trainer["evaluation"]["block"])
         return self._prepared[key]
 
 

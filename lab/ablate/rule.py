@@ -26,6 +26,7 @@ class Tally:
 
     pin: Pin
     composition: Composition
+    base: Composition  # the baseline as today's conf/ composes it
     changes: tuple[Change, ...]
     incomparable: tuple[Move, ...]  # protocol and judgement leaves that differ from the pin
     stale: tuple[Change, ...]  # the incomparable leaves that an edit of conf/ moved since the pin, not this request
@@ -91,7 +92,8 @@ class Count:
             changes = [self.with_attached(change) for change in changes]
             changes += self.drift(changes)
         incomparable = [move for move in moved(self.pinned, composition.leaves) if self.role(move.path) in ("protocol", "judgement")]
-        return Tally(self.pin, composition, tuple(changes), tuple(incomparable), tuple(self.stale(incomparable)), tuple(self.held()))
+        apart = tuple(incomparable), tuple(self.stale(incomparable)), tuple(self.held())
+        return Tally(self.pin, composition, self.base, tuple(changes), *apart)
 
     def equal_to_pin(self) -> bool:
         return not self.factors(moved(self.pinned, self.composition.leaves))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import os
 import shlex
 import sys
 import tempfile
@@ -17,7 +16,6 @@ from typing import Any
 
 from lab.errors import ConfigError
 from lab.request import Identifier
-from lab.runner import SPINS
 from lab.store.abilities import told_of_device
 from lab.store.machine import set_variables
 
@@ -34,7 +32,6 @@ def bench(root: Path, configs: Sequence[dict[str, Any]], steps: int) -> dict[str
         set_variables(config["device"])
         for word in told_of_device(config["device"]):
             tell(word)
-    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     with temporary_folder() as folder:
         measure = importlib.import_module("lab.bench.measure")  # by name: it loads torch
         try:

@@ -21,6 +21,7 @@ from lab.errors import ConfigError
 from lab.experiment import Experiment, assemble
 from lab.model import count
 from lab.store.machine import cpu, device_class
+from lab.store.metrics import unowned
 from lab.train.progress import Silent
 from lab.train.stopwatch import PHASES, WARM_UP_STEPS
 
@@ -38,7 +39,7 @@ class Side:
 
     def __init__(self, config: Mapping[str, Any], data: PreparedData, folder: Path) -> None:
         self.config, self.data, self.folder = config, data, folder
-        self.experiment = Experiment(config, data, assemble(config, data), folder, "bench", Silent(), lambda: False)
+        self.experiment = Experiment(config, data, assemble(config, data), folder, "bench", Silent(), lambda: False, unowned)
         self.state, self.watch = self.experiment.state, self.experiment.watch
         self.model, self.device = self.state.model, self.experiment.parts.loop.device
         self.tokens_per_step: int = config["trainer"]["batch_size"] * config["model"]["context"]

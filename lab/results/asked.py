@@ -24,6 +24,11 @@ class Asked:
         """Whether it was ever asked for without a change."""
         return any(request.changes == 0 for request in self.requests)
 
+    @property
+    def is_edit(self) -> bool:
+        """Whether it was ever asked for as the baseline under edited code, which is its only change."""
+        return any(request.edit for request in self.requests)
+
 
 def judged_request(request: Request) -> bool:
     """Zero or one change, not exploring; more than one change is never judged, whoever let it through."""
@@ -54,6 +59,11 @@ def grouped(asked: Iterable[Asked]) -> dict[str, list[Asked]]:
     for item in asked:
         groups.setdefault(item.run.arm_id, []).append(item)
     return groups
+
+
+def counted_as(item: Asked) -> tuple[str, str]:
+    """What newer code supersedes: the change; of an edit of the code only itself, since all edits leave the composition alone."""
+    return item.run.change_id, item.run.arm_id if item.is_edit else ""
 
 
 def within(arms: Mapping[str, list[Asked]], cohort: str | None) -> dict[str, list[Asked]]:

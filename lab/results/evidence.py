@@ -21,6 +21,7 @@ from lab.results.statistics import (
     paired,
     sequential_p,
 )
+from lab.store.manifest import not_paired
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Pair:
     baseline: float | None
     same_bits: bool
     same_weights: bool
+    not_paired: tuple[str, ...]  # what the arm's run doesn't share with the baseline: initial values, data
 
     @property
     def stable(self) -> bool:
@@ -61,6 +63,8 @@ class Evidence:
     pairs: tuple[Pair, ...]  # the judged ones; before the first look: those that are there
     waiting: tuple[int, ...]  # pinned seeds with a pair, beyond the judged look
     extra: tuple[int, ...]  # seeds outside the pinned list: shown apart, never judged
+    common: tuple[int, ...]  # every seed with an outcome in both, whatever the looks
+    identical: bool  # bit-equal on each of them, one of the pinned list at least
     estimate: Paired | None  # over the stable pairs
     mean_arm: float | None
     mean_baseline: float | None
@@ -81,8 +85,8 @@ class Evidence:
         return sum(pair.stable for pair in self.pairs)
 
     @property
-    def identical(self) -> bool:
-        return bool(self.pairs) and all(pair.identical for pair in self.pairs)
+    def not_paired(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(part for pair in self.pairs for part in pair.not_paired))
 
     @property
     def across_bits(self) -> int:
@@ -114,6 +118,8 @@ def gather(arm: Arm, baseline: Arm | None, pin: Pin) -> Evidence:
         pairs=judged,
         waiting=tuple(seed for seed in pin.seeds[look or pin.looks[0] :] if seed in both),
         extra=tuple(seed for seed, run in sorted(arm.runs.items()) if seed not in pin.seeds and run.done),
+        common=tuple(sorted(both)),
+        identical=any(seed in pin.seeds for seed in both) and all(pair.identical for pair in both.values()),
         estimate=estimate,
         mean_arm=mean(pair.arm for pair in stable),
         mean_baseline=mean(pair.baseline for pair in stable),
@@ -129,7 +135,9 @@ def make_pair(arm: Run, baseline: Run, measure: str) -> Pair | None:
         return None
     values = [run.metrics.get(measure) if run.status == "finished" else None for run in (arm, baseline)]
     same = arm.weights is not None and arm.weights == baseline.weights
-    return Pair(arm.seed, values[0], values[1], arm.bits == baseline.bits, same)
+    same = same and arm.diverged_step == baseline.diverged_step
+    apart = tuple(not_paired(arm.pairing)) if arm.pairing else ()
+    return Pair(arm.seed, values[0], values[1], arm.bits == baseline.bits, same, apart)
 
 
 def estimate_of(pairs: Iterable[Pair], level: float) -> Paired | None:

@@ -1,28 +1,30 @@
-"""Who is compared with whom: the requests under one pin, pooled into arms, inside one cohort, under one code. Knows no statistics.
+"""Who is compared with whom: the requests under one pin, pooled into arms, inside one cohort, under joined code. Knows no statistics.
 
-Arms are pooled by arm_id, never by name; one supersedes another only as newer code of the same change (change_id). What is left aside
-is listed with the reason, and still counts as tried.
+Arms are pooled by arm_id, never by name; one supersedes another only as newer code of the same change (change_id), and an edit of the
+code supersedes none. What is left aside is listed with the reason, and still counts as tried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lab.ablate.certificate import Finding
 from lab.results.asked import (
     Asked,
     as_arms,
+    counted_as,
     first_request,
     grouped,
     judged_request,
     newest_request,
     pool,
-    reference_changes,
     within,
 )
 from lab.results.collect import Lab
 from lab.results.pin import Pin
 from lab.results.record import Request, Run
+from lab.results.reference import Reference, find_references, way_out, why_aside
 
 BASELINE = "baseline"
 
@@ -35,7 +37,9 @@ class Arm:
     arm_id: str
     study: str  # of its first request: a study is declared before its data
     runs: Mapping[int, Run]
-    surplus: tuple[Run, ...]  # further runs of a seed, under other bits: shown, not judged
+    surplus: tuple[Run, ...]  # further runs of a seed, under other bits or joined code: shown, not judged
+    pooled: tuple[str, ...]  # every arm_id in it, first asked first: several only in a baseline whose code certificates join
+    is_edit: bool = False  # the baseline under edited code
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Lineup:
 
     cohort: str | None
     cohort_name: str
+    reference: Reference | None
     baseline: Arm | None
     arms: tuple[Arm, ...]
     families: Mapping[str, frozenset[str]]  # study -> arms ever requested in it: an arm_id, or a label where no run could be read
@@ -62,36 +67,39 @@ class Lineup:
     tried: int
 
 
-def line_up(lab: Lab, pin: Pin) -> Lineup:
-    """The lineup of one pin from all that lies in the store."""
+def line_up(lab: Lab, pin: Pin, findings: Sequence[Finding] = ()) -> Lineup:
+    """The lineup of one pin from all that lies in the store, and from what replays of its baseline found."""
     mine = [request for request in lab.asked if request.baseline == pin.name]
     under = [request for request in mine if request.lock == pin.sha256]
     asked, explored = pool(lab.found, under)
-    references = reference_changes(asked)
-    meant = [item for item in asked if item.run.change_id == references.get(item.run.cohort)]
-    base_ids = {item.run.arm_id for item in meant if item.is_baseline}
-    bases = grouped(item for item in meant if item.run.arm_id in base_ids)
-    others = [item for item in asked if item.run.arm_id not in base_ids]
-    arms = grouped(as_arms(others))
-    cohort = choose_cohort(bases, arms, pin)
-    reference = newest_arm(within(bases, cohort))
-    baseline = make_arm(BASELINE, "", within(bases, cohort)[reference], {}) if reference is not None else None
-    judged, asides = choose_arms(arms, baseline, cohort)
+    references = find_references(asked, findings)
+    baselines = {cohort: make_arm(BASELINE, "", each.items, {}) for cohort, each in references.items()}
+    base_ids = {item.run.arm_id for each in references.values() for item in (*each.items, *each.older)}
+    # a run that stands for the baseline isn't compared with itself
+    standing = {run.directory for each in baselines.values() for run in each.runs.values()}
+    edits = [item for item in asked if item.is_edit and item.run.directory not in standing]
+    others = [item for item in asked if item.run.arm_id not in base_ids and not item.is_edit]
+    arms = grouped(as_arms([*others, *edits]))
+    cohort = choose_cohort(references, baselines, arms, pin)
+    reference, baseline = references.get(cohort or ""), baselines.get(cohort or "")
+    judged, asides = choose_arms(arms, baseline, cohort, reference, pin.name)
     families = find_families(under, lab.found, base_ids)
     counts: dict[str, int] = {}
     for item in asked:
         counts[item.run.cohort] = counts.get(item.run.cohort, 0) + 1
     known = {item.newest.label for items in arms.values() for item in items}
-    unread = {name for family in families.values() for name in family if name not in arms} - known
+    read = {item.run.arm_id for item in asked}
+    unread = {name for family in families.values() for name in family if name not in read} - known
     return Lineup(
         cohort=cohort,
         cohort_name=next((item.run.cohort_name for item in asked if item.run.cohort == cohort), ""),
+        reference=reference,
         baseline=baseline,
         arms=judged,
         families=families,
         asides=(
             *asides,
-            *older_baselines(bases, baseline, cohort),
+            *older_baselines(reference, pin.name),
             *other_baselines(item for item in others if item.is_baseline),
             *(Aside(label, "none of its runs could be read") for label in sorted(unread)),
         ),
@@ -102,32 +110,27 @@ def line_up(lab: Lab, pin: Pin) -> Lineup:
     )
 
 
-def newest_arm(arms: Mapping[str, list[Asked]]) -> str | None:
-    return max(arms, key=lambda arm_id: (newest_request(arms[arm_id]).number, arm_id), default=None)
-
-
-def choose_cohort(bases: Mapping[str, list[Asked]], arms: Mapping[str, list[Asked]], pin: Pin) -> str | None:
+def choose_cohort(
+    references: Mapping[str, Reference], baselines: Mapping[str, Arm], arms: Mapping[str, list[Asked]], pin: Pin
+) -> str | None:
     """The cohort with the most complete pairs on pinned seeds; of equals, the one with the newest request."""
-    items = [item for group in (*bases.values(), *arms.values()) for item in group]
+    items = [item for each in references.values() for item in (*each.items, *each.older)]
+    items += [item for group in arms.values() for item in group]
 
     def weight(cohort: str) -> tuple[int, int, str]:
-        reference = newest_arm(within(bases, cohort))
-        base = within(bases, cohort)[reference] if reference is not None else []
-        here = {item.run.seed for item in base if item.run.done and item.run.seed in pin.seeds}
-        comparable = [group for group in within(arms, cohort).values() if base and not moved(group[0].run.code, base[0].run.code)]
-        pairs = sum(len({item.run.seed for item in group if item.run.done} & here) for group in comparable)
+        pairs = 0
+        if reference := references.get(cohort):
+            here = {seed for seed, run in baselines[cohort].runs.items() if run.done and seed in pin.seeds}
+            groups = within(arms, cohort).values()
+            comparable = [group for group in groups if group[0].is_edit or not reference.moved(group[0].run.code)]
+            pairs = sum(len({item.run.seed for item in group if item.run.done} & here) for group in comparable)
         return pairs, newest_request(item for item in items if item.run.cohort == cohort).number, cohort
 
     return max({item.run.cohort for item in items}, key=weight, default=None)
 
 
-def moved(code: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    """The modules that both maps have and that differ."""
-    return sorted(module for module in code.keys() & other.keys() if code[module] != other[module])
-
-
-def make_arm(label: str, study: str, items: list[Asked], beside: Mapping[int, Run]) -> Arm:
-    """One run per seed. Of several (other bits): one with an outcome, under the baseline's bits, else the first asked for.
+def make_arm(label: str, study: str, items: Sequence[Asked], beside: Mapping[int, Run]) -> Arm:
+    """One run per seed. Of several (other bits, joined code): one with an outcome, under the baseline's bits, else the first asked for.
 
     The first, since a choice of the newest would let a user train again under other bits until the number pleases.
     """
@@ -143,31 +146,35 @@ def make_arm(label: str, study: str, items: list[Asked], beside: Mapping[int, Ru
             surplus.append(item.run)
         else:
             runs[item.run.seed] = item.run
-    return Arm(label, items[0].run.arm_id, study, dict(sorted(runs.items())), tuple(surplus))
+    pooled = tuple(dict.fromkeys(item.run.arm_id for item in sorted(items, key=lambda item: item.requests[0].number)))
+    return Arm(label, pooled[0], study, dict(sorted(runs.items())), tuple(surplus), pooled, bool(study) and items[0].is_edit)
 
 
-def choose_arms(arms: Mapping[str, list[Asked]], baseline: Arm | None, cohort: str | None) -> tuple[tuple[Arm, ...], list[Aside]]:
-    """Of each change the newest code that is comparable; the others are set aside with the reason. Order: first asked, first shown."""
-    chosen: dict[str, Arm] = {}
+def choose_arms(
+    arms: Mapping[str, list[Asked]], baseline: Arm | None, cohort: str | None, reference: Reference | None, name: str
+) -> tuple[tuple[Arm, ...], list[Aside]]:
+    """Of each change the newest code that is comparable; the others are set aside with the reason. Order: first asked, first shown.
+
+    An edit of the code is compared whatever the code: that is its change.
+    """
+    chosen: dict[tuple[str, str], Arm] = {}
     asides = []
     names = tell_apart(arms, cohort)
-    reference = next(iter(baseline.runs.values())).code if baseline else {}
     for arm_id in sorted(arms, key=lambda arm_id: (-newest_request(arms[arm_id]).number, arm_id)):
         items, label = arms[arm_id], names[arm_id]
         here = [item for item in items if item.run.cohort == cohort]
         if not here:
             asides.append(Aside(label, f"other cohort ({items[0].run.cohort_name or items[0].run.cohort[:8]}), never mixed"))
-        elif edited := moved(here[0].run.code, reference):
-            asides.append(
-                Aside(
-                    label,
-                    f"other code, not compared: {', '.join(edited)} {'differs' if len(edited) == 1 else 'differ'} from the baseline's",
-                )
-            )
-        elif (change := here[0].run.change_id) in chosen:
+            continue
+        run, change = here[0].run, counted_as(here[0])
+        if here[0].is_edit and reference and run.change_id != reference.change_id:
+            asides.append(Aside(label, "asked for as an edit of the code alone, but its factors differ from the baseline's"))
+        elif not here[0].is_edit and (why := why_aside(run.code, reference, name)):
+            asides.append(Aside(label, why))
+        elif change in chosen:
             asides.append(Aside(label, f"other code, not compared: superseded by a newer arm of this change, {chosen[change].arm_id[:6]}"))
         else:
-            of_change = [item for group in arms.values() for item in group if item.run.change_id == change]
+            of_change = [item for group in arms.values() for item in group if counted_as(item) == change]
             chosen[change] = make_arm(label, first_request(of_change).study, here, baseline.runs if baseline else {})
     return tuple(sorted(chosen.values(), key=lambda arm: first_request(arms[arm.arm_id]).number)), asides
 
@@ -181,10 +188,14 @@ def tell_apart(arms: Mapping[str, list[Asked]], cohort: str | None) -> dict[str,
     return {arm_id: f"{label} ({arm_id[:6]})" if len(changes.get(label, ())) > 1 else label for arm_id, label in labels.items()}
 
 
-def older_baselines(bases: Mapping[str, list[Asked]], baseline: Arm | None, cohort: str | None) -> list[Aside]:
-    older = [items for arm_id, items in within(bases, cohort).items() if baseline and arm_id != baseline.arm_id]
+def older_baselines(reference: Reference | None, name: str) -> list[Aside]:
+    older = grouped(reference.older).values() if reference else ()
     return [
-        Aside(BASELINE, f"older code of the baseline, not compared ({len(items)} {'run' if len(items) == 1 else 'runs'})")
+        Aside(
+            BASELINE,
+            f"older code of the baseline, not compared ({len(items)} {'run' if len(items) == 1 else 'runs'}): "
+            f"no certificate joins it with the newest ({way_out(name)})",
+        )
         for items in sorted(older, key=lambda items: newest_request(items).number)
     ]
 
@@ -199,12 +210,13 @@ def find_families(under: Iterable[Request], found: Iterable[Run], base_ids: set[
     """Per study every arm ever requested in it under this pin, whether or not there is data: this is what Holm corrects for."""
     runs = {run.directory: run for run in found}
     arm_ids = {directory: run.arm_id for directory, run in runs.items()}
-    first_study: dict[str, str] = {}  # of each change, whatever its code: an edited arm stays in the family that it was declared in
+    first_study: dict[tuple[str, str], str] = {}  # of each change, whatever its code: an edited arm stays in the family it was declared in
     requests = sorted((each for each in under if judged_request(each) and each.changes == 1), key=lambda request: request.number)
     families: dict[str, set[str]] = {}
     for request in requests:
-        if (arm_id := arm_ids.get(request.directory)) is not None and arm_id not in base_ids:
-            study = first_study.setdefault(runs[request.directory].change_id, request.study)
+        if (arm_id := arm_ids.get(request.directory)) is not None and (request.edit or arm_id not in base_ids):
+            change = runs[request.directory].change_id, arm_id if request.edit else ""
+            study = first_study.setdefault(change, request.study)
             for each in (request.study, study):
                 families.setdefault(each, set()).add(arm_id)
     named = {(request.study, request.label) for request in requests if request.directory in arm_ids}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,10 +56,11 @@ def read(verdict: Verdict, pin: Pin, smallest_effect: float | None) -> str:
     """The sentence of one arm."""
     about = Context(verdict, pin, smallest_effect)
     tag = " (screening)" if verdict.screening else ""
-    across = verdict.evidence.across_bits
-    bits = f" ({counted(across, 'pair')} across bits)" if across else ""
-    parts = [f"{shown(verdict.label)}{tag}: {verdict.said}{bits}.", BODIES[verdict.word](about)]
-    if verdict.evidence.waiting:
+    across, apart = verdict.evidence.across_bits, verdict.evidence.not_paired
+    marks = [f"{counted(across, 'pair')} across bits"] * bool(across) + [f"not paired in {' and '.join(apart)}"] * bool(apart)
+    marked = f" ({'; '.join(marks)})" if marks else ""
+    parts = [f"{shown(verdict.label)}{tag}: {verdict.said}{marked}.", BODIES[verdict.word](about)]
+    if verdict.evidence.waiting and verdict.word != "identical":
         parts.append(f"{counted(len(verdict.evidence.waiting), 'more seed')} trained, judged at their look.")
     if verdict.word not in DECIDED:
         parts.append(ahead(about))
@@ -69,16 +70,16 @@ def read(verdict: Verdict, pin: Pin, smallest_effect: float | None) -> str:
 def say_before(about: Context) -> str:
     evidence = about.evidence
     so_far = f"So far {difference(evidence.estimate, about.pin)}, without a verdict." if evidence.estimate else ""
-    alike = "Bit-equal to the baseline so far: does this change reach the model?" if evidence.identical else ""
     counts = f"{diverged(evidence)}." if evidence.diverged_arm or evidence.diverged_baseline else ""
     seeds = f"{len(evidence.pairs)} of {evidence.first_look} seeds have an outcome in both."
-    return " ".join(part for part in (seeds, counts, so_far, alike) if part)
+    return " ".join(part for part in (seeds, counts, so_far) if part)
 
 
 def say_identical(about: Context) -> str:
-    return (
-        f"Weights and metric are bit-equal to the baseline's on all {counted(len(about.evidence.pairs), 'seed')}: the change did nothing."
-    )
+    """No look is named: this claim has no error that a look would hold down."""
+    seeds = about.evidence.common
+    where = f"{seed_list(seeds)}, the only one that both have" if len(seeds) == 1 else f"all {len(seeds)} seeds that both have"
+    return f"Weights and metric are bit-equal to the baseline's on {where}: the change did nothing."
 
 
 def say_divergence(about: Context) -> str:
@@ -231,6 +232,11 @@ def look_name(look: int | None) -> str:
 
 def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def seed_list(seeds: Iterable[int]) -> str:
+    listed = [str(seed) for seed in seeds]
+    return f"{'seed' if len(listed) == 1 else 'seeds'} {', '.join(listed)}"
 
 
 def shown(label: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.files import read_json, read_rows, seal_holds, sha256_of
+from lab.store.manifest import pairing_is_sound
 
 SCHEMA = 1
 LARGEST_INTEGER = 2**63 - 1
@@ -40,6 +41,7 @@ class Request:
     changes: int
     study: str
     exploring: bool
+    edit: bool  # its one change is an edit of the code
     directory: str
 
 
@@ -64,7 +66,9 @@ class Run:
     metrics: dict[str, float | None]
     parameters: dict[str, float | None]
     cost: dict[str, float | None]
-    weights: str | None
+    weights: str | None  # the judged ones
+    trained: dict[str, str]  # digests that two runs of one identity must share
+    pairing: dict[str, Any] | None  # with the baseline that it was first asked for; None: the baseline itself, or not told
     diverged_step: int | None
     reason: str | None
 
@@ -78,6 +82,10 @@ def read_run(folder: Path, directory: str) -> Run:
     """The run in `folder`; `directory` is its name relative to runs/. Raises Unreadable with the reason."""
     manifest = read_object(folder / "manifest.json")
     require_schema(manifest, "manifest.json")
+    if not seal_holds(manifest):
+        raise Unreadable("manifest.json was edited or damaged: its own digest isn't that of its content")
+    if not pairing_is_sound(manifest.get("pairing")):
+        raise Unreadable("manifest.json: 'pairing' isn't as it is written")
     identity = text(manifest, "identity", "manifest.json")
     result = read_object(folder / "result.json") if (folder / "result.json").exists() else None
     outcome = read_outcome(result, identity) if result is not None else read_no_outcome(folder)
@@ -103,6 +111,7 @@ def read_run(folder: Path, directory: str) -> Run:
         steps=whole(manifest.get("steps")),
         tokens_per_step=whole(manifest.get("tokens_per_step")),
         parameters=numbers(sizes.get("parameters")),
+        pairing=manifest.get("pairing"),
         **outcome,
     )
 
@@ -120,11 +129,14 @@ def read_outcome(result: dict[str, Any], identity: str) -> dict[str, Any]:
     digests = result["digests"] if isinstance(result.get("digests"), dict) else {}
     diverged = result["diverged"] if isinstance(result.get("diverged"), dict) else {}
     weights = digests.get("judged_weights", digests.get("weights"))  # the former where a hook gave other weights to judge
+    # what the optimizer remembers of a step that diverged is nobody's result
+    shared = ("weights", "judged_weights", "optimizer") if result["status"] == "finished" else ("weights", "judged_weights")
     return {
         "status": result["status"],
         "metrics": numbers(result["metrics"]),
         "cost": numbers(result.get("cost")),
         "weights": weights if isinstance(weights, str) else None,
+        "trained": {name: str(digests[name]) for name in shared if name in digests},
         "diverged_step": whole(diverged.get("step")),
         "reason": str(diverged["reason"]) if "reason" in diverged else None,
     }
@@ -139,7 +151,7 @@ def read_no_outcome(folder: Path) -> dict[str, Any]:
             reason = str(read_object(folder / "failure.json").get("error"))
         except Unreadable as error:
             reason = str(error)
-    return {"status": status, "metrics": {}, "cost": {}, "weights": None, "diverged_step": None, "reason": reason}
+    return {"status": status, "metrics": {}, "cost": {}, "weights": None, "trained": {}, "diverged_step": None, "reason": reason}
 
 
 def read_requests(folder: Path, directory: str) -> tuple[list[Request], int]:
@@ -161,7 +173,8 @@ def parse_request(row: dict[str, Any], directory: str) -> Request | None:
     if not all(isinstance(word, str) for word in words.values()):
         return None
     texts = {key: str(word) for key, word in words.items()}
-    return Request(number=number, changes=len(changes), exploring=exploring, directory=directory, **texts)
+    edit = len(changes) == 1 and isinstance(changes[0], dict) and changes[0].get("kind") == "code"
+    return Request(number=number, changes=len(changes), exploring=exploring, edit=edit, directory=directory, **texts)
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from lab.ablate.certificate import read_findings
 from lab.results.collect import Lab, load
-from lab.results.lineup import line_up
+from lab.results.footing import trained_elsewhere
+from lab.results.lineup import Arm, line_up
 from lab.results.pin import read_pin
 from lab.results.reading import Word
-from lab.results.record import Run
+from lab.results.record import LeftOut, Run
 from lab.results.sections import COLUMNS, Report, commands, head, lists, plain, readings, rows
 from lab.results.smallest_effect import find_smallest_effect
 from lab.results.verdict import judge
@@ -35,22 +37,50 @@ def build(root: Path, baseline: str) -> Report:
     """
     pin = read_pin(root, baseline)
     lab = load(root / "runs")
-    lineup = line_up(lab, pin)
+    findings, damaged = read_findings(root / "runs", baseline)
+    lineup = line_up(lab, pin, findings)
     effect = find_smallest_effect(pin, root / "runs", lineup.baseline, lineup.cohort)
     directories = {request.directory for request in lab.asked if request.baseline == baseline}
     mine = [run for run in lab.found if run.directory in directories]
     left_out = [item for item in lab.left_out if item.name.startswith(f"{baseline}/") or item.name in directories]
-    return Report(pin, effect, lineup, judge(lineup, pin, effect), len(mine), unequal_twins(lab, mine), tuple(left_out))
+    left_out += [LeftOut(name, why) for name, why in damaged]
+    unequal = (*unequal_twins(lab, mine), *refuted(lineup.baseline))
+    elsewhere = trained_elsewhere(lab, pin)
+    return Report(pin, effect, lineup, judge(lineup, pin, effect), len(mine), unequal, tuple(left_out), elsewhere)
 
 
 def unequal_twins(lab: Lab, mine: list[Run]) -> tuple[str, ...]:
-    """Directories of one identity whose weights differ: the promise of bit-equality broke."""
+    """Directories of one identity that came to another end: the promise of bit-equality broke."""
     wanted = {run.identity for run in mine}
-    weights: dict[str, dict[str, str]] = {}
+    twins: dict[str, list[Run]] = {}
     for run in lab.found:
-        if run.identity in wanted and run.weights is not None:
-            weights.setdefault(run.identity, {})[run.directory] = run.weights
-    return tuple(" and ".join(sorted(group)) for group in weights.values() if len(set(group.values())) > 1)
+        if run.identity in wanted and run.trained:
+            twins.setdefault(run.identity, []).append(run)
+    return tuple(f"{names(group)}: {told}" for group in twins.values() if (told := differing(group)))
+
+
+def refuted(baseline: Arm | None) -> tuple[str, ...]:
+    """Runs of the baseline at one seed, under one set of bits, that differ although certificates join their code."""
+    again: dict[tuple[int, str], list[Run]] = {}
+    for run in (*baseline.runs.values(), *baseline.surplus) if baseline else ():
+        if run.trained:
+            again.setdefault((run.seed, run.bits), []).append(run)
+    refuting = [(group, told) for group in again.values() if (told := differing(group))]
+    return tuple(f"{names(group)}: {told}, although certificates join their code" for group, told in refuting)
+
+
+def differing(runs: list[Run]) -> str:
+    """What differs between runs that ought to be one, in words; empty where nothing does. Their rows aren't looked at: cadences differ."""
+    parts = {name: {run.trained.get(name) for run in runs} for name in ("weights", "judged_weights", "optimizer")}
+    found = [f"unequal {name.replace('_', ' ')}" for name, digests in parts.items() if len(digests) > 1]
+    ends = {(run.status, run.diverged_step) for run in runs}
+    if len(ends) > 1:
+        found = ["they ended " + " and ".join(sorted("diverged at step " + str(step) if step else status for status, step in ends))]
+    return ", ".join(found)
+
+
+def names(runs: list[Run]) -> str:
+    return " and ".join(sorted(run.directory for run in runs))
 
 
 def print_report(report: Report, console: Console) -> None:

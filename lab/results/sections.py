@@ -6,13 +6,14 @@ form of output treats as markup, that form escapes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from lab.results.evidence import mean
+from lab.results.footing import certificate_lines, pairing_lines
 from lab.results.lineup import Arm, Lineup
 from lab.results.pin import Pin
-from lab.results.reading import Verdict, counted, interval, p_value, shown, signed, size
+from lab.results.reading import Verdict, counted, interval, p_value, seed_list, shown, signed, size
 from lab.results.record import LeftOut, Run
 from lab.results.smallest_effect import SmallestEffect
 from lab.results.statistics import level_in_force
@@ -29,6 +30,7 @@ class Report:
     runs_read: int
     unequal: tuple[str, ...]  # runs that were trained twice with unequal weights
     left_out: tuple[LeftOut, ...]
+    elsewhere: Mapping[str, str]  # runs that were trained for another pin, and for which
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ def lists(report: Report) -> dict[str, list[str]]:
     locks = f"{counted(lineup.other_locks, 'request')} asked under another lock of this baseline"
     cohorts = (f"cohort {name[:8]}: {counted(count, 'run')}, never mixed with this one" for name, count in lineup.other_cohorts.items())
     found = {
+        "Pairing with the baseline": pairing_lines(report.verdicts, report.elsewhere),
+        "Certificates": certificate_lines(lineup, report.verdicts),
         "Not compared": [f"{shown(aside.label)}: {aside.why}" for aside in lineup.asides],
         "Exploring (never judged)": by_label((run.label, run) for run in lineup.exploring),
         "Diverged": [
@@ -149,7 +153,7 @@ def lists(report: Report) -> dict[str, list[str]]:
             f"{shown(label)}: {counted(count, 'pair')} of runs under other bits (versions, threads, attention path, ...)"
             for label, count in bits.items()
         ],
-        "Same arm and seed under other bits (not judged)": [run.directory for run in surplus],
+        "Same arm and seed again, under other bits or joined code (not judged)": [run.directory for run in surplus],
         "Trained twice with unequal weights": list(report.unequal),
         "Other requests": [locks] * bool(lineup.other_locks) + list(cohorts),
         "Left out": [f"{item.name}: {item.why}" for item in report.left_out],
@@ -170,11 +174,6 @@ def by_label(runs: Iterable[tuple[str, Run]]) -> list[str]:
     for label, run in runs:
         groups.setdefault(label, []).append(run.seed)
     return [f"{shown(label)}: {seed_list(sorted(group))}" for label, group in groups.items()]
-
-
-def seed_list(seeds: Iterable[int]) -> str:
-    listed = [str(seed) for seed in seeds]
-    return f"{'seed' if len(listed) == 1 else 'seeds'} {', '.join(listed)}"
 
 
 def commands(report: Report) -> list[str]:

@@ -1,6 +1,7 @@
 """D, the smallest effect of interest: from the pin, or from the baseline's own learning curve, and then frozen.
 
-Owns runs/<baseline>/measured.json. An entry holds for one lock, one baseline arm and one cohort; it is written once and never moved.
+Owns runs/<baseline>/measured.json. An entry holds for one lock, one baseline arm and one cohort; it is written once and never moved,
+also when a certificate joins that arm's code with other code.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def find_smallest_effect(pin: Pin, runs: Path, baseline: Arm | None, cohort: str
         entries = read_entries(path)
     except (OSError, ValueError, RecursionError):
         entries = None
-    frozen = next((entry for entry in entries or [] if all(entry.get(name) == key[name] for name in KEYS)), None)
+    keys = [key | {"arm_id": arm_id} for arm_id in baseline.pooled]
+    frozen = next((entry for entry in entries or [] if any(all(entry.get(name) == each[name] for name in KEYS) for each in keys)), None)
     if frozen is not None and (value := number(frozen.get("smallest_effect"))) is not None:
         return SmallestEffect(value, f"{origin_of(frozen.get('seeds'))}, frozen in runs/{pin.name}/measured.json")
     first = [baseline.runs[seed] for seed in pin.seeds[: pin.looks[0]] if seed in baseline.runs and baseline.runs[seed].done]

@@ -1,6 +1,6 @@
 """What the report concludes about each arm, by the rules of the pin. Pure: evidence in, verdicts out, no file and no text but the reading.
 
-In this order: before the first look, identical, unstable or stabler (any divergence bars a plain better or no difference), better or
+In this order: identical, before the first look, unstable or stabler (any divergence bars a plain better or no difference), better or
 worse, no difference, cannot tell. "p > 0.05" never becomes "no difference": only an interval inside (-D, D) does.
 """
 
@@ -48,10 +48,11 @@ def adjust(evidence: Sequence[Evidence], families: Mapping[str, frozenset[str]])
 
 def conclude(evidence: Evidence, p: float | None, family: int, pin: Pin, smallest_effect: float | None) -> Word:
     """The first rule that holds."""
-    if evidence.look is None:
-        return "before the first look"
+    # before any look: bit-equality is no estimate, so it has no chance of error that the looks would hold down
     if evidence.identical:
         return "identical"
+    if evidence.look is None:
+        return "before the first look"
     if evidence.diverged_arm or evidence.diverged_baseline:
         return conclude_divergence(evidence, family, pin)
     estimate = evidence.estimate

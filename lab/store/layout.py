@@ -11,7 +11,7 @@ LONGEST_SLUG = 60
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run's directory and the names of what stands in it."""
+    """One run's directory, the names of what stands in it, and the place of its claim."""
 
     path: Path
 
@@ -49,7 +49,8 @@ class RunFolder:
 
     @property
     def claim(self) -> Path:
-        return self.path / "claim"
+        """Who trains it: outside, in <store>/.claims, so that every baseline which asks for this run asks for one claim."""
+        return self.path.absolute().parent.parent.parent / ".claims" / self.path.name
 
     @property
     def checkpoint(self) -> Path:

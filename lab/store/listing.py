@@ -101,7 +101,7 @@ def print_run(folder: RunFolder) -> None:
             console.print(Text(f"diverged at step {result['diverged']['step']}: {result['diverged']['reason']}"))
     console.print(Text("files", style="bold"))
     for path in sorted(folder.path.rglob("*")):
-        if path.is_file() and path.name != "claim":
+        if path.is_file():
             console.print(Text(f"  {path.relative_to(folder.path).as_posix()}  {path.stat().st_size:,} bytes"))
 
 

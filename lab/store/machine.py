@@ -73,6 +73,9 @@ IDLE_COMPILER_VARIABLES = (
 )
 ISA_FAMILIES = ("avx", "amx", "fma", "sse4", "asimd", "sve", "bf16", "fphp")
 CPUINFO = Path("/proc/cpuinfo")
+# How long a thread of torch's pool spins for work before it sleeps; read when torch is loaded. Left alone it spins so long that
+# two runs on the same cores are 30 times slower than one (docs/log.md, 2026-11-20). Moves no bit.
+SPINS = "3000"
 # A run on the processor, as it was before there were other devices.
 PROCESSOR: Mapping[str, Any] = MappingProxyType({"kind": "cpu", "deterministic": True, "compile": False})
 
@@ -116,6 +119,7 @@ def variables_for(device: Mapping[str, Any]) -> dict[str, str]:
 
 def set_variables(device: Mapping[str, Any]) -> None:
     """Put what the device needs into this process's environment, in the process that trains, before it loads torch."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     for name, value in variables_for(device).items():
         os.environ.setdefault(name, value)
 

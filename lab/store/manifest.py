@@ -1,16 +1,23 @@
-"""A run's manifest: its identity, every part of it, and where it came from. Written once, before the first step."""
+"""A run's manifest: its identity, every part of it, and where it came from. Written once, before the first step.
+
+Its pairing, counted where the model is built, is put into words here: for the console, `lab show` and the report.
+"""
 
 from __future__ import annotations
 
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
 LONGEST_DIFF = 200_000
+NAMED = 3  # tensors that a sentence names
+PAIRED = {"initial": ("of", "equal"), "data": ("of", "same"), "dropout": ("of", "keyed", "shared")}  # the counts of a pairing
+LISTED = ("same_draws", "other", "only_here", "only_baseline")  # and its names of tensors
 PACKAGES = ("hydra-core", "numpy", "omegaconf", "pandas", "rich", "safetensors", "scipy", "torch")
 
 
@@ -40,3 +47,49 @@ def git_state(root: Path) -> dict[str, Any] | None:
 def _git(root: Path, *words: str) -> str | None:
     done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, errors="replace", check=False)
     return done.stdout if done.returncode == 0 else None
+
+
+def pairing_in_words(pairing: Mapping[str, Any]) -> str:
+    """What a run shares with its baseline, and by name what it doesn't."""
+    initial, data, dropout = pairing["initial"], pairing["data"], pairing["dropout"]
+    alike = len(initial["same_draws"])
+    odd = [
+        f"{alike} more {'shares its' if alike == 1 else 'share their'} draws at another size or scale" if alike else "",
+        f"other draws in {named(initial['other'])}" if initial["other"] else "",
+        f"only here: {named(initial['only_here'])}" if initial["only_here"] else "",
+        f"only in the baseline: {named(initial['only_baseline'])}" if initial["only_baseline"] else "",
+    ]
+    told = "; ".join(filter(None, odd))
+    sites = f"{dropout['keyed']} of {dropout['of']} sites keyed" if dropout["of"] else "none draws"
+    apart = f", {dropout['shared']} of them with the baseline's keys" if dropout["shared"] < dropout["keyed"] else ""
+    return (
+        f"initial values: {initial['equal']} of {initial['of']} tensors bit-equal to the baseline{f' ({told})' if told else ''}; "
+        f"data: {data['same']} of {data['of']} {data['unit']} the same; dropout: {sites}{apart}"
+    )
+
+
+def not_paired(pairing: Mapping[str, Any]) -> list[str]:
+    """What a run doesn't share with its baseline at all, or mostly not. Dropout isn't looked at: a change may add the first of it."""
+    initial, data = pairing["initial"], pairing["data"]
+    # bit-equal tensors alone say little: all norms begin as ones, whatever was drawn
+    alone = 0 < initial["of"] <= 2 * len(initial["other"]) or initial["equal"] + len(initial["same_draws"]) == 0 < initial["of"]
+    return ["initial values"] * alone + ["data"] * (data["same"] == 0 < data["of"])
+
+
+def pairing_is_sound(pairing: Any) -> bool:
+    """Whether a manifest's pairing is none, or has every count and list of names that the words are made from."""
+    if pairing is None:
+        return True
+    try:
+        counts = [pairing[part][key] for part, keys in PAIRED.items() for key in keys]
+        lists = [pairing["initial"][key] for key in LISTED]
+        words = [pairing["data"]["unit"], *(name for each in lists for name in each)]
+    except (KeyError, TypeError):
+        return False
+    whole = all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts)
+    return whole and all(isinstance(each, list) for each in lists) and all(isinstance(word, str) for word in words)
+
+
+def named(names: Sequence[str]) -> str:
+    """The first few of many names."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lab.errors import StoreError
@@ -20,16 +20,25 @@ SYNC_SECONDS = 5.0
 Value = float | int | str | None
 
 
-class AppendFile:
-    """One file that only grows, but for `truncate`; made if it isn't there. Each `append` is one write, so lines never interleave."""
+def unowned() -> None:
+    """The guard of files that nobody can take over."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+
+class AppendFile:
+    """One file that only grows, but for `truncate`; made if it isn't there. Each `append` is one write, so lines never interleave.
+
+    `guard` is called before each change, and raises where the file is another process's by now (a claim's `require`).
+    """
+
+    def __init__(self, path: Path, guard: Callable[[], None] = unowned) -> None:
+        self.path, self.guard = path, guard
+        guard()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._synced = time.monotonic()
 
     def append(self, text: str) -> None:
         """Add text at the end. It is on the disk after `sync`, or at the latest with an append 5 s later."""
+        self.guard()
         write_all(self._descriptor, text.encode())
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self.sync()
@@ -42,6 +51,7 @@ class AppendFile:
 
     def truncate(self, offset: int) -> None:
         """Cut the file back to an offset that `sync` returned. Raises StoreError when it is already shorter."""
+        self.guard()
         size = os.fstat(self._descriptor).st_size
         if size < offset:
             raise StoreError(
@@ -65,12 +75,13 @@ class RowFile(AppendFile):
 class RunFiles:
     """The growing files of one run, which a checkpoint counts together."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, guard: Callable[[], None] = unowned) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.metrics = RowFile(folder / "metrics.jsonl")
-        self.timing = RowFile(folder / "timing.jsonl")
-        self.samples = AppendFile(folder / "samples.txt")
-        self._all = {file.path.name: file for file in (self.metrics, self.timing, self.samples)}
+        self.metrics = RowFile(folder / "metrics.jsonl", guard)
+        self.timing = RowFile(folder / "timing.jsonl", guard)
+        self.samples = AppendFile(folder / "samples.txt", guard)
+        self.weights = AppendFile(folder / "weights.jsonl", guard)
+        self._all = {file.path.name: file for file in (self.metrics, self.timing, self.samples, self.weights)}
 
     def sync(self) -> dict[str, int]:
         """Put all rows on the disk; the offset of each file, by its name."""

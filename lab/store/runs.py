@@ -14,7 +14,7 @@ from lab.files import append_line, read_json, read_rows, seal_holds, sha256_file
 from lab.store.claim import is_claimed
 from lab.store.layout import RunFolder, run_folders, store
 
-MEASURED_IN_MEMORY = ("weights", "optimizer")  # digests of tensors, whatever file holds them
+MEASURED_IN_MEMORY = ("weights", "optimizer", "judged_weights")  # digests of tensors, whatever file holds them
 
 
 def status_of(folder: RunFolder) -> str:
@@ -29,10 +29,12 @@ def status_of(folder: RunFolder) -> str:
 def read_result(folder: RunFolder) -> dict[str, Any]:
     """A run's result. Raises StoreError when it is damaged or belongs to another run."""
     try:
-        result = read_json(folder.result)
-        identity = read_json(folder.manifest)["identity"]
+        result, manifest = read_json(folder.result), read_json(folder.manifest)
+        identity = manifest["identity"]
     except (ValueError, KeyError, OSError) as error:
         raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
+    if not seal_holds(manifest):
+        raise StoreError(f"{folder.path} is damaged: manifest.json was edited\nmove it away, and the same command trains it again")
     whole = all(isinstance(result.get(part), dict) for part in ("metrics", "cost", "digests"))
     if not seal_holds(result) or result.get("identity") != identity or result.get("status") not in ("finished", "diverged") or not whole:
         raise StoreError(

@@ -15,7 +15,7 @@ from types import FrameType
 
 from lab.errors import Interrupted, LabError
 from lab.files import write_json
-from lab.runner import find_and_tell
+from lab.runner import place, tell_found
 from lab.store.console import Console
 from lab.sweep.plan import Plan, Row
 
@@ -27,7 +27,7 @@ def launch(plan: Plan, folder: Path) -> list[Row]:
         for row in plan.rows:
             position = f"[{row.number}/{len(plan.rows)}]"
             try:
-                if find_and_tell(row.job, row.identified.identity, Console(position=position)):
+                if tell_found(row.identified, place(row.identified), Console(position=position)):
                     continue
                 status = train_apart(row, folder / "jobs" / f"{row.number}.json", position, running)
             except LabError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from math import prod
@@ -24,11 +24,13 @@ from lab.config.compose import UNCOUNTED_GROUPS, Composer
 from lab.config.diff import say
 from lab.config.identity import of_role, role_of
 from lab.config.schema import leaves
+from lab.edits import Edits
 from lab.errors import ConfigError, OneChangeError, StoreError
 from lab.files import read_json, sha256_of, write_file, write_json
 from lab.request import Identified, Identifier, Job, job_of
+from lab.runner import folder_of, place
 from lab.store.layout import RunFolder
-from lab.store.runs import find_identity, status_of
+from lab.store.runs import status_of
 
 TEXTS = ("note", "why", "study", "data.path")
 COLUMNS = ("number", "arm", "seed", "identity", "directory", "overrides")
@@ -70,8 +72,11 @@ class Plan:
         )
 
 
-def make_plan(composer: Composer, typed: Sequence[str], command: str) -> Plan:
-    """Compose and check every arm, then identify every run. Raises LabError before anything is written or started."""
+def make_plan(composer: Composer, typed: Sequence[str], command: str, say: Callable[[str], None] = print, *, replay: bool = False) -> Plan:
+    """Compose and check every arm, then identify every run. Raises LabError before anything is written or started.
+
+    `replay`: an edit of the code since the baseline's runs is tried out now, and what comes out is told to `say`.
+    """
     fixed, listed, seeds = sort_words(typed, composer)
     start = count_changes(composer, tuple(fixed))
     refuse_single_values(start, listed)
@@ -83,8 +88,9 @@ def make_plan(composer: Composer, typed: Sequence[str], command: str) -> Plan:
     family = sha256_of({"lock": start.pin.sha256, "arms": sorted(factor_hash(tally) for tally in arms)})
     named = start.composition.resolved["study"]
     study = named if "study" in words.typed_keys(fixed) else f"sweep-{family[:8]}"
-    identifier = Identifier(composer.root)
-    rows = [row(number, identifier.identify(replace(job, study=study))) for number, job in enumerate(jobs, 1)]
+    identifier, edits = Identifier(composer.root), Edits(composer.root, say)
+    settled = [edits.settle(identifier.identify(replace(job, study=study)), replay=replay) for job in jobs]
+    rows = [row(number, identified) for number, identified in enumerate(settled, 1)]
     grid = len(chosen) * prod(len(distinct(tallies)) for tallies in judged.values())
     return Plan(
         id=sha256_of({"family": family, "study": study, "runs": [each.identified.identity for each in rows]})[:8],
@@ -217,8 +223,8 @@ def factor_hash(tally: Tally) -> str:
 
 def row(number: int, identified: Identified) -> Row:
     try:
-        found = find_identity(identified.folder.path.parents[3], identified.identity)
-        return Row(number, identified, found or identified.folder, status_of(found) if found else "missing")
+        choice = place(identified)
+        return Row(number, identified, folder_of(identified, choice), status_of(choice.folder) if choice.folder else "missing")
     except StoreError:  # it stops no other run: the sweep goes on, and says what is wrong with this one when its turn comes
         return Row(number, identified, identified.folder, "damaged")
 

@@ -24,7 +24,7 @@ def sweep(typed: list[str], root: Path) -> None:
     """Run a sweep to its report. Raises LabError: before anything is written when an arm is refused, else at the end."""
     console = Console()
     command = " ".join(["python run.py --multirun", *(words.shell(each) for each in typed)])
-    plan = make_plan(Composer(root), typed, command)
+    plan = make_plan(Composer(root), typed, command, console.say, replay=True)
     folder = freeze(plan, root)
     console.say(plan.sentence())
     for each in dict.fromkeys(word for row in plan.rows for word in row.job.held if word.startswith("seed ")):

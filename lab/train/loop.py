@@ -148,11 +148,16 @@ class Loop:
         return [(id(each), each._version) for each in tensors if each is not None] + numbers
 
     def set_rate(self) -> None:
-        """Set this step's learning rate in every group, as a share of the group's peak."""
-        share = self.schedule.rate(self.state.step, self.state.steps)
-        for group, peak in zip(self.state.optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * share
-        self.state.learning_rate = self.peaks[0] * share
+        """Set this step's learning rate in every group."""
+        rates = self.rates(self.state.step)
+        for group, rate in zip(self.state.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        self.state.learning_rate = rates[0]
+
+    def rates(self, step: int) -> list[float]:
+        """The learning rate of each group in the update from `step` on."""
+        share = self.schedule.rate(step, self.state.steps)
+        return [peak * share for peak in self.peaks]
 
     def forward_backward(self) -> tuple[float, dict[str, float]]:
         """The mean loss over the batch, summed over its micro-batches, each weighted by its share of the tokens, and its gradients.

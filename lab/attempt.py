@@ -1,0 +1,154 @@
+"""One attempt at a run in a directory that this process owns: train, from its checkpoint where it has one, publish the result last.
+
+Everything that is published is published under the claim. Imports no torch: the experiment is started by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lab.config.diff import ABSENT, flatten, moved, say
+from lab.config.identity import role_of
+from lab.errors import Interrupted, LabError, MachineError, StoreError
+from lab.files import read_json, seal_holds, sealed, sha256_file, write_file, write_json
+from lab.request import Identified
+from lab.signals import stopping
+from lab.store.claim import Claim
+from lab.store.console import Console, RunProgress
+from lab.store.layout import RunFolder
+from lab.store.manifest import SCHEMA, surroundings
+from lab.store.runs import add_request, read_result
+from lab.store.twins import begun_with, stored, unequal
+
+
+def train(identified: Identified, parts: Any, folder: RunFolder, claim: Claim, console: Console) -> dict[str, Any]:
+    """Train in a claimed directory and publish the result. Raises LabError; failure.json then says why, but after an interrupt."""
+    job, root = identified.job, Path(identified.job.root)
+    claim.require()
+    if not has_checkpoint(folder):
+        write_file(folder.config, OmegaConf.to_yaml(OmegaConf.create(job.config)))
+        write_file(folder.overrides, OmegaConf.to_yaml(OmegaConf.create(job.overrides)))
+    manifest = kept_manifest(identified, parts, folder)
+    add_request(root, folder, job.request)
+    folder.failure.unlink(missing_ok=True)
+    try:
+        console.begin(folder, manifest, job.request)
+        outcome = train_under_signals(identified, parts, folder, claim, console)
+        identified.data.verify()
+    except Interrupted:
+        raise
+    except Exception as error:
+        fail(folder, error, claim, console)
+        raise explained(error, folder) from error
+    files = [folder.manifest, folder.config, folder.overrides, *sorted(folder.checkpoint.glob("step-*"))]
+    digests = outcome["digests"] | {path.relative_to(folder.path).as_posix(): sha256_file(path) for path in files}
+    result = sealed({"schema": SCHEMA, "identity": identified.identity} | outcome | {"digests": digests})
+    claim.require()
+    write_json(folder.result, result)
+    console.end(result)
+    require_equal_twins(root, identified, folder, result)
+    return result
+
+
+def has_checkpoint(folder: RunFolder) -> bool:
+    """Whether a run goes on from somewhere. One without a checkpoint begins anew, so nothing of an earlier request binds it."""
+    return any(folder.checkpoint.glob("step-*.json"))
+
+
+def kept_manifest(identified: Identified, parts: Any, folder: RunFolder) -> dict[str, Any]:
+    """The run's manifest, written at its first attempt. Raises StoreError for one that was edited since."""
+    if folder.manifest.exists():
+        manifest = read_json(folder.manifest)
+        if not seal_holds(manifest):
+            raise StoreError(f"{folder.manifest} was edited or damaged\nmove {folder.path} away to train the run from the beginning")
+        return manifest
+    manifest = identified.manifest | surroundings(Path(identified.job.root)) | {"pairing": paired(identified, parts)}
+    write_json(folder.manifest, sealed(manifest))
+    return manifest
+
+
+def paired(identified: Identified, parts: Any) -> dict[str, Any] | None:
+    """What the run shares with its baseline, counted (lab/pairing.py); None for the baseline, edited code, and exploring runs."""
+    job = identified.job
+    if job.exploring or not job.changes or job.changes[0]["kind"] == "code":
+        return None
+    pairing = importlib.import_module("lab.pairing")  # by name: it loads torch
+    found: dict[str, Any] = pairing.pairing(job.config, job.reference, parts, identified.data, identified.baseline_data)
+    return found
+
+
+def as_begun(identified: Identified, folder: RunFolder, console: Console) -> Identified:
+    """A run goes on with the cadence and the observers that it was begun with: its rows would else mix two.
+
+    Only nuisances are taken from its config.yaml. Raises StoreError when that file isn't the run's any more.
+    """
+    begun, now = begun_with(folder), identified.job.config
+    for move in moved(flatten(now), flatten(begun)):
+        hooks = now["hooks"] if move.new == ABSENT else begun["hooks"]
+        if role_of(move.path, hooks) not in ("nuisance", "judgement"):
+            raise StoreError(
+                f"{folder.config} was edited: {move.path} is {say(move.new)} there, and this run has {say(move.old)}\n"
+                f"put it back, or move {folder.path} away to train the run from the beginning"
+            )
+        if move.path.startswith(("trainer.", "hooks.")):
+            console.say(f"this run was begun with {move.path}={say(move.new)} and goes on with it, not with {say(move.old)}")
+    return replace(identified, job=replace(identified.job, config=now | {"trainer": begun["trainer"], "hooks": begun["hooks"]}))
+
+
+def train_under_signals(identified: Identified, parts: Any, folder: RunFolder, claim: Claim, console: Console) -> dict[str, Any]:
+    """Run the experiment with its progress shown, until it ends or a signal asks it to stop."""
+    experiment = importlib.import_module("lab.experiment")
+    progress, job = RunProgress(console), identified.job
+    try:
+        with stopping() as stop:
+            outcome = experiment.run(
+                job.config, identified.data, parts, folder.path, identified.identity, progress, stop, owned=claim.require
+            )
+    finally:
+        progress.stopped()
+    return asdict(outcome)
+
+
+def require_equal_twins(root: Path, identified: Identified, folder: RunFolder, result: Mapping[str, Any]) -> None:
+    """Raise MachineError where the same run was trained before and came to other bits. Both stay, and the report says so."""
+    for each in stored(root, identified.identity, identified.job.config):
+        if each.done and each.folder != folder and (differing := unequal(result, read_result(each.folder))):
+            raise MachineError(
+                f"this run came to other bits than the same run before: {', '.join(differing)} differ\n"
+                f"  {folder.path}\n  {each.folder.path}\n"
+                f"this machine doesn't repeat itself (memory? a library that was replaced?): python -m lab replay {each.folder.path.name}"
+            )
+
+
+def fail(folder: RunFolder, error: Exception, claim: Claim, console: Console) -> None:
+    """Leave word of why a run failed, where it's still ours. The disk may be what failed, so this never hides the first error."""
+    trace = traceback.format_exc()
+    said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    try:
+        claim.require()
+        write_json(folder.failure, {"schema": SCHEMA, "error": said, "traceback": trace})
+        console.log(trace)
+    except (OSError, StoreError):
+        console.log("failure.json could not be written")
+
+
+def explained(error: Exception, folder: RunFolder) -> LabError:
+    """A failure of a run as one message; what isn't the user's mistake keeps its traceback in failure.json."""
+    if isinstance(error, LabError):
+        return error
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    if isinstance(error, (MemoryError, OSError)):
+        return MachineError(
+            f"the machine failed this run: {type(error).__name__}: {error}\nthe same command goes on from its last checkpoint"
+        )
+    return MachineError(
+        f"this run failed: {type(error).__name__}: {error}\nat {where.filename}:{where.lineno}, in {where.name}; "
+        f"the traceback is in {folder.log}"
+    )

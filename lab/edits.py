@@ -1,0 +1,259 @@
+"""Edits of the code, held against the baseline's finished runs: nothing edited, excused by a certificate, or a change.
+
+The reference of a cohort is the code of its finished baseline runs; with none yet, today's code becomes it. Only modules that the
+baseline executes count. What a replay found is kept (lab/ablate/certificate.py); the replay itself is started by name, in a
+process of its own. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from lab.ablate.certificate import Finding, joined, map_hash, moved_modules, read_findings
+from lab.ablate.codemap import LAB, file_of
+from lab.config.diff import Change
+from lab.config.identity import arm_id, run_identity
+from lab.errors import LabError, MachineError, OneChangeError
+from lab.files import read_json, read_rows, write_json
+from lab.request import Identified
+from lab.store.layout import RunFolder, run_folder, run_folders, store
+from lab.store.machine import bits_of_machine
+from lab.store.runs import read_result
+
+NAMED = 4  # modules that a sentence names
+
+
+@dataclass(frozen=True)
+class BaselineRun:
+    """A finished run of a baseline in one cohort."""
+
+    folder: RunFolder
+    manifest: dict[str, Any]
+    replayable: bool  # this machine could make its bits again
+
+    @property
+    def code(self) -> dict[str, str]:
+        code: dict[str, str] = self.manifest["code"]
+        return code
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A baseline's code today, its finished runs in this cohort, and what earlier replays found."""
+
+    code: dict[str, str]
+    change_id: str
+    cohort: str
+    runs: tuple[BaselineRun, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def joined(self) -> list[dict[str, str]]:
+        """The maps that certificates join with today's, which comes first."""
+        return joined(self.code, self.findings, self.cohort, self.change_id)
+
+    @property
+    def excused(self) -> bool:
+        """Whether there's nothing to excuse, or a certificate does."""
+        names = {map_hash(each) for each in self.joined}
+        return not self.runs or any(map_hash(run.code) in names for run in self.runs)
+
+    @property
+    def finding(self) -> Finding | None:
+        """What a replay of one of these runs under today's code came to, where there was one."""
+        codes = {map_hash(run.code) for run in self.runs}
+        found = [each for each in self.findings if map_hash(each.new) == map_hash(self.code) and map_hash(each.old) in codes]
+        return next((each for each in found if (each.cohort, each.change_id) == (self.cohort, self.change_id)), None)
+
+    @property
+    def modules(self) -> list[str]:
+        """What was edited since the newest of the runs."""
+        return moved_modules(self.runs[-1].code, self.code)
+
+    def replayed(self, bits: Mapping[str, Any]) -> tuple[BaselineRun, list[BaselineRun]] | None:
+        """The run to train again (one of these bits, if there is one) and the others under its code; None where none can be."""
+        able = [run for run in self.runs if run.replayable]
+        if not able:
+            return None
+        chosen = min(able, key=lambda run: (run.manifest["bits"] != bits, map_hash(run.code) != map_hash(self.runs[-1].code)))
+        return chosen, [run for run in able if run is not chosen and map_hash(run.code) == map_hash(chosen.code)]
+
+
+class Edits:
+    """Looks at one store for the requests of one process; each baseline, cohort and lock is looked up once."""
+
+    def __init__(self, root: Path, say: Callable[[str], None]) -> None:
+        self.root, self.say = root, say
+        self._references: dict[tuple[str, ...], Reference] = {}
+        self._announced: list[Reference] = []
+
+    def settle(self, identified: Identified, *, replay: bool = True) -> Identified:
+        """The request as today's code makes it: as it is, found under joined code too, or the arm `code=...`.
+
+        `replay=False` leaves an edit that nobody has tried as it is. Raises OneChangeError for an edit that moves the baseline, beside
+        another change.
+        """
+        job = identified.job
+        if job.exploring or any(change["kind"] == "code" for change in job.changes):
+            return identified
+        reference = self.reference(identified)
+        if not reference.excused and reference.finding is None and replay:
+            reference = self.certify(identified)
+        if reference.excused:
+            return identified if job.changes else with_joined(identified, reference)
+        if reference.finding is None and not replay:
+            self.announce(reference)
+            return identified
+        if job.changes:
+            raise OneChangeError(refusal(identified, reference))
+        return as_change(identified, reference)
+
+    def announce(self, reference: Reference) -> None:
+        """Say once that a replay is due."""
+        if reference not in self._announced:
+            self._announced.append(reference)
+            self.say(f"edited since the baseline's runs: {named(reference.modules)}; before training, the baseline is replayed under it")
+
+    def reference(self, identified: Identified) -> Reference:
+        """What a request's baseline is held against."""
+        job, cohort = identified.job, identified.manifest["cohort"]
+        key = (job.baseline, job.lock, cohort, map_hash(identified.baseline_code))
+        if key not in self._references:
+            findings, left_out = read_findings(store(self.root), job.baseline)
+            for name, why in left_out:
+                self.say(f"runs/{name} can't be used: {why}")
+            runs = baseline_runs(self.root, job.baseline, job.lock, cohort)
+            self._references[key] = Reference(identified.baseline_code, identified.baseline_change, cohort, runs, tuple(findings))
+        return self._references[key]
+
+    def certify(self, identified: Identified) -> Reference:
+        """Replay the baseline under today's code, in a process of its own, and say what came out."""
+        reference = self.reference(identified)
+        chosen = reference.replayed(identified.manifest["bits"])
+        if chosen is None:
+            return reference
+        run, others = chosen
+        self.say(f"edited since the baseline's runs: {named(reference.modules)}\nreplaying {run.folder.path.name} under today's code")
+        asked = {
+            "root": str(self.root),
+            "baseline": identified.job.baseline,
+            "change_id": reference.change_id,
+            "cohort": reference.cohort,
+            "run": str(run.folder.path),
+            "others": [str(each.folder.path) for each in others],
+        }
+        start_replay(self.root, asked)
+        self._references.clear()
+        reference = self.reference(identified)
+        found = reference.finding
+        assert found is not None, "a replay that ends leaves its finding"
+        self.say(f"  {found.words()} ({found.seconds:.1f} s)")
+        return reference
+
+
+def start_replay(root: Path, asked: dict[str, Any]) -> None:
+    """Run `python -m lab.replay` on a frozen question. Raises MachineError when it fails; what it finds lies in certificates/."""
+    with tempfile.TemporaryDirectory(prefix="lab-replay-", ignore_cleanup_errors=True) as folder:
+        write_json(Path(folder) / "asked.json", asked)
+        path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+        words = [sys.executable, "-m", "lab.replay", str(Path(folder) / "asked.json")]
+        done = subprocess.run(words, cwd=root, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise MachineError(f"the baseline could not be replayed under today's code:\n{done.stderr.strip()[-2000:]}")
+
+
+def baseline_runs(root: Path, baseline: str, lock: str, cohort: str) -> tuple[BaselineRun, ...]:
+    """The finished runs that were asked for as this baseline, in this cohort, oldest request first. A damaged one is passed over."""
+    found: list[tuple[int, BaselineRun]] = []
+    for folder in run_folders(root):
+        if not folder.result.exists():
+            continue
+        wanted = [row for row in read_rows(folder.requests)[0] if is_baseline(row, baseline, lock)]
+        if not wanted:
+            continue
+        try:
+            manifest = read_json(folder.manifest)
+            if manifest["cohort"] != cohort or read_result(folder)["status"] != "finished":
+                continue
+            found.append((int(wanted[0]["number"]), BaselineRun(folder, manifest, can_repeat(folder, manifest))))
+        except (LabError, OSError, ValueError, KeyError, TypeError):
+            continue
+    return tuple(run for _, run in sorted(found, key=lambda pair: pair[0]))
+
+
+def is_baseline(request: Mapping[str, Any], baseline: str, lock: str) -> bool:
+    """Whether a request asked for the pinned baseline itself."""
+    wanted = {"baseline": baseline, "lock": lock, "changes": [], "exploring": False}
+    return all(request.get(key) == value for key, value in wanted.items())
+
+
+def can_repeat(folder: RunFolder, manifest: Mapping[str, Any]) -> bool:
+    """Whether this machine has the versions and the processor that made a run; threads and the like come with its config.yaml."""
+    device = OmegaConf.to_container(OmegaConf.load(folder.config))["device"]  # type: ignore[index,call-overload]
+    bits = {name: value for name, value in manifest["bits"].items() if name != "leaves"}
+    return bits == bits_of_machine(device)  # type: ignore[arg-type]
+
+
+def with_joined(identified: Identified, reference: Reference) -> Identified:
+    """A request for the baseline, which a run under code that a certificate joins with today's answers too."""
+    manifest = identified.manifest
+    parts = manifest["factors"], manifest["protocol"]
+    arms = [arm_id(*parts, code, manifest["tokens"]) for code in reference.joined[1:]]
+    return replace(identified, joined=tuple(run_identity(arm, manifest["seed"], manifest["bits"]) for arm in arms))
+
+
+def as_change(identified: Identified, reference: Reference) -> Identified:
+    """A request for the baseline under edited code, which is an arm of its own."""
+    change = code_change(reference)
+    label = f"code={change.new}"
+    job = replace(identified.job, label=label, changes=[change.record()])
+    manifest = identified.manifest | {"label": label}
+    folder = run_folder(Path(job.root), job.baseline, label, manifest["arm_id"], job.seed, identified.identity)
+    return replace(identified, job=job, manifest=manifest, folder=folder)
+
+
+def code_change(reference: Reference) -> Change:
+    """An edit of the code, as requests keep changes."""
+    old, new = (map_hash(code)[:8] for code in (reference.runs[-1].code, reference.code))
+    return Change("code", "code", old, new, named(reference.modules, len(reference.modules)))
+
+
+def refusal(identified: Identified, reference: Reference) -> str:
+    """Why an edit and another change can't be told apart, and the ways out."""
+    job, finding, change = identified.job, reference.finding, code_change(reference)
+    if finding is not None:
+        moved = f"{finding.run}, trained again under today's code: {finding.words()}"
+    else:
+        moved = "none of its runs can be replayed here (other versions, processor or variables), so nothing can excuse the edit"
+    start = "" if job.baseline == "default" else f" baseline={job.baseline}"
+    return (
+        f"refused: this run makes {1 + len(job.changes)} changes to baseline `{job.baseline}`; an ablation makes one\n"
+        f"  {job.label}\n  code={change.new}: {change.source}, edited since the baseline's runs (code {change.old})\n"
+        f"      {moved}\n"
+        f"put the code back; or try the edit alone, as an arm: python run.py{start}\n"
+        f"or start a baseline from today's code: python -m lab pin NAME baseline={job.baseline}\n"
+        f"or add explore=true (it never enters a verdict)"
+    )
+
+
+def named(modules: list[str], most: int = NAMED) -> str:
+    """Modules as files, the first few of many."""
+    files = [file_name(module) for module in modules]
+    return ", ".join(files[:most]) + (f" and {len(files) - most} more" if len(files) > most else "")
+
+
+def file_name(module: str) -> str:
+    """A module's file as a person knows it: from the folder that holds lab/, or the module's name where there's no file any more."""
+    path = file_of(module)
+    if path is None:
+        return module
+    return path.relative_to(LAB.parent).as_posix() if path.is_relative_to(LAB.parent) else str(path)

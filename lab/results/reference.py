@@ -1,0 +1,100 @@
+"""Which runs are a cohort's baseline: those under its newest requested code, and under code that certificates join with that.
+
+Owns what counts as the baseline's code, so which arms may be compared with it. Knows no statistics and reads no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lab.ablate.certificate import CodeMap, Finding, clashing_modules, comparable, joined, map_hash
+from lab.results.asked import Asked, reference_changes
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The baseline in one cohort."""
+
+    cohort: str
+    change_id: str
+    items: tuple[Asked, ...]  # its runs: pooled over code that certificates join
+    older: tuple[Asked, ...]  # its runs under code that none joins with that
+    maps: tuple[CodeMap, ...]  # the code of its newest request, then what is joined with it
+    findings: tuple[Finding, ...]  # of its composition in this cohort, whatever they found
+
+    def moved(self, code: CodeMap) -> list[str]:
+        """The modules in which code differs from each of the joined maps, told against the nearest. Empty: comparable."""
+        if comparable(code, self.maps):
+            return []
+        return min((clashing_modules(code, each) for each in self.maps), key=len)
+
+    def tried(self, code: CodeMap) -> Finding | None:
+        """A replay of this baseline under such code that found a difference."""
+        return next((each for each in self.findings if not each.inert and comparable(code, [each.new])), None)
+
+
+def find_references(asked: Iterable[Asked], findings: Iterable[Finding]) -> dict[str, Reference]:
+    """The baseline of each cohort that has one."""
+    asked, findings = list(asked), list(findings)
+    return {
+        cohort: find_reference([item for item in asked if item.run.cohort == cohort], findings, cohort, change_id)
+        for cohort, change_id in reference_changes(asked).items()
+    }
+
+
+def find_reference(items: Iterable[Asked], findings: Iterable[Finding], cohort: str, change_id: str) -> Reference:
+    """The baseline of one cohort, from all that was asked for there: its code is that of the newest request without a change."""
+    meant = [item for item in items if item.run.change_id == change_id]
+    arm_ids = {item.run.arm_id for item in meant if item.is_baseline}
+    bases = [item for item in meant if item.is_baseline or (item.run.arm_id in arm_ids and not item.is_edit)]
+    newest = max((item for item in bases if item.is_baseline), key=plainly_asked)
+    maps = joined(newest.run.code, findings, cohort, change_id)
+    names = {map_hash(each) for each in maps}
+    inside = [map_hash(item.run.code) in names for item in bases]
+    return Reference(
+        cohort=cohort,
+        change_id=change_id,
+        items=tuple(item for item, here in zip(bases, inside, strict=True) if here),
+        older=tuple(item for item, here in zip(bases, inside, strict=True) if not here and not item.is_edit),
+        maps=tuple(maps),
+        findings=tuple(each for each in findings if (each.cohort, each.change_id) == (cohort, change_id)),
+    )
+
+
+def plainly_asked(item: Asked) -> tuple[int, str]:
+    """When a run was last asked for as the baseline itself."""
+    return max(request.number for request in item.requests if request.changes == 0), item.run.arm_id
+
+
+def why_aside(code: CodeMap, reference: Reference | None, baseline: str) -> str:
+    """Why an arm under such code can't be compared, and the way out. Empty: it can, or there is nothing to compare it with yet."""
+    edited = reference.moved(code) if reference else []
+    if reference is None or not edited:
+        return ""
+    differs = f"other code, not compared: {', '.join(edited)} {'differs' if len(edited) == 1 else 'differ'} from the baseline's"
+    found = reference.tried(code)
+    if found is not None:
+        return f"{differs}; a replay of the baseline found that it matters: {found.words()}"
+    return f"{differs}, and no certificate excuses that ({way_out(baseline)})"
+
+
+def way_out(baseline: str) -> str:
+    return f"python -m lab certify --baseline {baseline} replays the baseline under today's code"
+
+
+def leans(finding: Finding, pairs: Iterable[tuple[CodeMap, CodeMap]]) -> bool:
+    """Whether one of these pairs of runs (an arm's code, its baseline's) is comparable only since this certificate excuses a module."""
+    return finding.inert and any(set(finding.modules) & set(clashing_modules(code, base)) for code, base in pairs)
+
+
+def joins(finding: Finding, maps: Iterable[CodeMap]) -> bool:
+    """Whether a certificate is one of those that joined these maps."""
+    names = {map_hash(each) for each in maps}
+    return finding.inert and {map_hash(finding.old), map_hash(finding.new)} <= names
+
+
+def concerning(code: CodeMap, findings: Iterable[Finding], cohort: str) -> list[Finding]:
+    """The findings on the code of one run: it agrees with one of the two maps, and not with the other, where both have a module."""
+    here = (each for each in findings if each.cohort == cohort)
+    return [each for each in here if comparable(code, [each.old]) != comparable(code, [each.new])]

@@ -1,0 +1,158 @@
+"""Twins: the same run trained once more, beside the first, since somebody wants observers or a cadence that it hasn't.
+
+Owns which directory a request gets: a finished one that has all it wants, one to go on with, or the place of a new twin; and what
+must be equal between twins. Reads manifests and configurations; claims, trains and writes nothing, imports no torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yaml import YAMLError
+
+from lab.config.diff import ABSENT, flatten, moved, same, say
+from lab.config.identity import schema_defaults, with_later_keys
+from lab.config.options import read_yaml
+from lab.errors import ConfigError, StoreError
+from lab.files import read_json, seal_holds
+from lab.store.layout import RunFolder, run_folders
+
+FIRST_TWIN = 2  # the run itself has no number
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which directory a request gets. With neither of the two there is no such run yet: it's trained where a first one is."""
+
+    folder: RunFolder | None  # finished and with all that is wanted, or to go on with
+    beside: RunFolder | None  # else where a twin of a finished run is trained
+    missing: tuple[str, ...]  # what the finished run that has most hasn't, or the one to go on with
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One directory of the run: its number (1: no twin), whether it has a result, and what of the wanted it hasn't."""
+
+    folder: RunFolder
+    number: int
+    done: bool
+    missing: tuple[str, ...]
+
+
+def choose(root: Path, identity: str, wanted: Mapping[str, Any]) -> Choice:
+    """The directory that a request for this identity, with this resolved configuration, gets.
+
+    A finished run that has all that is wanted; else an unfinished one that will have it; else, beside a finished one, a twin's place;
+    else an unfinished one, which goes on as it was begun. A twin's place that another process has begun, and has no manifest yet, is
+    given as well: whoever claims it second finds what the first one made, so look again under the claim.
+
+    Raises StoreError when a directory of this name has a damaged manifest, or a configuration that can't be read.
+    """
+    found = stored(root, identity, wanted)
+    done = [each for each in found if each.done]
+    unfinished = [each for each in found if not each.done]
+    whole = [each for each in (*done, *unfinished) if not each.missing]
+    if whole:
+        return Choice(whole[0].folder, None, ())
+    if done:
+        fullest = min(done, key=lambda each: len(each.missing))
+        return Choice(None, free_twin(done[0].folder), fullest.missing)
+    return Choice(unfinished[0].folder, None, unfinished[0].missing) if unfinished else Choice(None, None, ())
+
+
+def stored(root: Path, identity: str, wanted: Mapping[str, Any]) -> list[Stored]:
+    """Every directory of this identity that has a manifest, under all baselines; the lowest numbers first."""
+    name = re.compile(rf"seed=\d+-{identity[:12]}(?:\.(\d+))?")
+    found = []
+    for folder in run_folders(root):
+        fitting = name.fullmatch(folder.path.name)
+        if fitting and folder.manifest.exists() and identity_in(folder) == identity:
+            missing = tuple(lacks(wanted, begun_with(folder))) if binds(folder) else ()
+            found.append(Stored(folder, int(fitting[1] or 1), folder.result.exists(), missing))
+    return sorted(found, key=lambda each: each.number)
+
+
+def identity_in(folder: RunFolder) -> Any:
+    """The identity that a run's manifest says. Raises StoreError when it is damaged: training into it would spoil both."""
+    try:
+        manifest = read_json(folder.manifest)
+        if not seal_holds(manifest):
+            raise ValueError("manifest.json was edited: its own digest isn't that of its content")
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
+    return manifest["identity"]
+
+
+def binds(folder: RunFolder) -> bool:
+    """Whether a run's configuration still counts: without a result or a checkpoint it begins anew, with the asker's."""
+    return folder.result.exists() or any(folder.checkpoint.glob("step-*.json"))
+
+
+def begun_with(folder: RunFolder) -> dict[str, Any]:
+    """The resolved configuration that a run was begun with. Raises StoreError when it can't be read."""
+    try:
+        return read_yaml(folder.config)
+    except (ConfigError, YAMLError, ValueError, OSError) as error:
+        raise StoreError(f"{folder.config} can't be read: {error}\nmove {folder.path} away, and the same command trains it again") from None
+
+
+def free_twin(folder: RunFolder) -> RunFolder:
+    """The place of the next twin next to a run. One that was begun without a manifest is free: nobody would ever go on with it."""
+    base, number = re.sub(r"\.\d+$", "", folder.path.name), FIRST_TWIN
+    while (place := RunFolder(folder.path.with_name(f"{base}.{number}"))).manifest.exists():
+        number += 1
+    return place
+
+
+def lacks(wanted: Mapping[str, Any], begun: Mapping[str, Any]) -> list[str]:
+    """What a run that was begun with `begun` hasn't and `wanted` asks for: observers, points of the curve, rows, sample texts.
+
+    Both are resolved configurations of one identity, so nothing else is looked at; how often it is checkpointed leaves nothing to see.
+    A key that an older `begun` is too old for stands at its default.
+    """
+    want, have = flatten(wanted), schema_defaults() | flatten(with_later_keys(begun))
+    found = []
+    for name, hook in sorted(wanted["hooks"].items()):
+        if hook.get("observes") is True:
+            at = f"hooks.{name}."
+            mine, theirs = ({path: value for path, value in each.items() if path.startswith(at)} for each in (want, have))
+            found += [told(move.path, move.new, move.old) for move in moved(theirs, mine)] if theirs else [f"hooks.{name} (it has none)"]
+    steps = want["trainer.tokens"] // (want["trainer.batch_size"] * want["model.context"])
+    sampled = want["trainer.sampling.tokens"] > 0
+    for key in ("trainer.evaluation.every", "trainer.log_every", *(("trainer.sampling.every",) if sampled else ())):
+        if not covers(have[key], want[key], steps):
+            found.append(told(key, want[key], have[key]))
+    for key in ("trainer.sampling.tokens", "trainer.sampling.temperature") if sampled else ():
+        if not same(want[key], have[key]):
+            found.append(told(key, want[key], have[key]))
+    return found
+
+
+def covers(have: int | None, want: int | None, steps: int) -> bool:
+    """Whether what is done every `have` steps is done at every `want`-th too. None, or the whole run: only at the end, as all are."""
+    return want is None or want >= steps or (have is not None and want % have == 0)
+
+
+def told(key: str, wanted: Any, begun: Any) -> str:
+    """One thing that is lacking, for people."""
+    return f"{key}={say(wanted)} (it has {'none' if begun == ABSENT else say(begun)})"
+
+
+def unequal(result: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What of two twins' results differs and mustn't: weights, optimizer, judged_weights, diverged step. Empty: they are one run.
+
+    A digest that both lack isn't equal, but for judged_weights, which only some hooks make.
+    """
+    mine, theirs = result["digests"], other["digests"]
+    found = [name for name in ("weights", "optimizer") if name not in mine or mine[name] != theirs.get(name)]
+    found += ["judged_weights"] if mine.get("judged_weights") != theirs.get("judged_weights") else []
+    return found + (["diverged step"] if diverged_step(result) != diverged_step(other) else [])
+
+
+def diverged_step(result: Mapping[str, Any]) -> int | None:
+    """The step that a run couldn't take; None for a finished one."""
+    return result["diverged"]["step"] if result["status"] == "diverged" else None
