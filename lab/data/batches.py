@@ -98,6 +98,8 @@ class Batches:
 
     def offsets(self, first: int, count: int) -> npt.NDArray[np.int64]:
         """Where each sample's window starts in the token file, shape (count,); not to be written to."""
+        if count >= 4 * CHUNK:  # a long stretch, as a certificate of pairing reads it: at once, and the kept chunk stays
+            return self._compute(first, count)
         parts, end = [], first + count
         for number in range(first // CHUNK, max(first, end - 1) // CHUNK + 1):
             start = number * CHUNK

@@ -14,10 +14,11 @@ from omegaconf import OmegaConf
 
 from lab.ablate.certificate import Finding, map_hash, write_finding
 from lab.ablate.codemap import code_map
+from lab.ablate.reference import Reference
 from lab.config.diff import flatten, moved, say
 from lab.config.identity import of_role
 from lab.data.prepare import PreparedData
-from lab.edits import Edits, Reference
+from lab.edits import Edits
 from lab.errors import OneChangeError, StoreError
 from lab.files import read_json
 from lab.request import Identifier, Job, on_this_machine
