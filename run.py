@@ -13,6 +13,9 @@ from io import StringIO
 from pathlib import Path
 
 try:
+    from lab.signals import leave_on_interrupt
+
+    leave_on_interrupt()  # before the half second in which the rest is loaded
     import hydra
 except ModuleNotFoundError:
     sys.exit("the lab's environment isn't active: no hydra here\nset it up: make demo; then: source .venv/bin/activate")
@@ -30,7 +33,6 @@ from lab.config.diff import node, say
 from lab.config.offer import help_text, offered
 from lab.config.options import OptionFiles
 from lab.errors import ConfigError, LabError
-from lab.signals import leave_on_interrupt
 
 ROOT = Path(__file__).resolve().parent
 FOREIGN = {
@@ -44,7 +46,6 @@ ONLY_SHOWS = ("help", "hydra_help", "info", "shell_completion")
 
 def main() -> int:
     """Exit status: 0, or the error's own after its message on standard error."""
-    leave_on_interrupt()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra re-raises, and the message is ours
     try:
         arguments = get_args_parser().parse_intermixed_args()

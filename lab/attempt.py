@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from lab.config.diff import ABSENT, flatten, moved, say
 from lab.config.identity import role_of
 from lab.errors import Interrupted, LabError, MachineError, StoreError
-from lab.files import read_json, seal_holds, sealed, sha256_file, write_file, write_json
+from lab.files import read_sealed, sealed, sha256_file, write_file, write_json
 from lab.request import Identified
 from lab.signals import stopping
 from lab.store.claim import Claim
@@ -25,17 +25,20 @@ from lab.store.console import Console, RunProgress
 from lab.store.layout import RunFolder
 from lab.store.manifest import SCHEMA, surroundings
 from lab.store.runs import add_request, read_result
-from lab.store.twins import begun_with, stored, unequal
+from lab.store.twins import begun_with, has_checkpoint, stored, unequal
 
 
 def train(identified: Identified, parts: Any, folder: RunFolder, claim: Claim, console: Console) -> dict[str, Any]:
     """Train in a claimed directory and publish the result. Raises LabError; failure.json then says why, but after an interrupt."""
     job, root = identified.job, Path(identified.job.root)
     claim.require()
+    for left in (*folder.path.glob(".*.tmp"), *folder.checkpoint.glob(".*.tmp")):
+        left.unlink(missing_ok=True)  # of an attempt that was killed inside a write
     if not has_checkpoint(folder):
         write_file(folder.config, OmegaConf.to_yaml(OmegaConf.create(job.config)))
         write_file(folder.overrides, OmegaConf.to_yaml(OmegaConf.create(job.overrides)))
-    manifest = kept_manifest(identified, parts, folder)
+    manifest = kept_manifest(identified, parts, folder, claim)
+    claim.require()
     add_request(root, folder, job.request)
     folder.failure.unlink(missing_ok=True)
     try:
@@ -57,19 +60,15 @@ def train(identified: Identified, parts: Any, folder: RunFolder, claim: Claim, c
     return result
 
 
-def has_checkpoint(folder: RunFolder) -> bool:
-    """Whether a run goes on from somewhere. One without a checkpoint begins anew, so nothing of an earlier request binds it."""
-    return any(folder.checkpoint.glob("step-*.json"))
-
-
-def kept_manifest(identified: Identified, parts: Any, folder: RunFolder) -> dict[str, Any]:
+def kept_manifest(identified: Identified, parts: Any, folder: RunFolder, claim: Claim) -> dict[str, Any]:
     """The run's manifest, written at its first attempt. Raises StoreError for one that was edited since."""
     if folder.manifest.exists():
-        manifest = read_json(folder.manifest)
-        if not seal_holds(manifest):
-            raise StoreError(f"{folder.manifest} was edited or damaged\nmove {folder.path} away to train the run from the beginning")
-        return manifest
+        try:
+            return read_sealed(folder.manifest)
+        except ValueError as error:
+            raise StoreError(f"{error}\nmove {folder.path} away to train the run from the beginning") from None
     manifest = identified.manifest | surroundings(Path(identified.job.root)) | {"pairing": paired(identified, parts)}
+    claim.require()  # pairing takes its time
     write_json(folder.manifest, sealed(manifest))
     return manifest
 
@@ -135,7 +134,9 @@ def fail(folder: RunFolder, error: Exception, claim: Claim, console: Console) ->
         claim.require()
         write_json(folder.failure, {"schema": SCHEMA, "error": said, "traceback": trace})
         console.log(trace)
-    except (OSError, StoreError):
+    except StoreError:
+        return  # another process's folder by now
+    except OSError:
         console.log("failure.json could not be written")
 
 

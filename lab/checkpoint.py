@@ -1,4 +1,4 @@
-"""A run's state on disk, whole or not at all: two files a checkpoint, the last two checkpoints kept. No pickle.
+"""A run's state on disk, whole or not at all: two files a checkpoint, the last two checkpoints kept (and one that is named). No pickle.
 
     step-00000250.safetensors   every tensor, by its path in the state
     step-00000250.json          the rest of the state, the digests of both files, the run's identity; written last
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,20 @@ class Damaged(Exception):
     """A checkpoint that can't be used, and why. Stays in this module."""
 
 
-def save(folder: Path, checkpoint: Checkpoint, identity: str) -> None:
-    """Write a checkpoint durably, then drop all but the last two. A failed write leaves the earlier ones as they were."""
+def save(
+    folder: Path,
+    checkpoint: Checkpoint,
+    identity: str,
+    guard: Callable[[], None] = lambda: None,
+    *,
+    kept: int = KEPT,
+    keep: int | None = None,
+) -> None:
+    """Write a checkpoint durably, then drop all but the last `kept` and that of step `keep`.
+
+    A failed write leaves the earlier ones as they were. `guard` is called before each file is written or dropped, and raises where
+    the folder is another process's by now.
+    """
     tensors, rest = pack(checkpoint.state)
     blob = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in apart(tensors).items()})
     about = {
@@ -57,11 +69,14 @@ def save(folder: Path, checkpoint: Checkpoint, identity: str) -> None:
         "state": rest,
     }
     stem = folder / name_of(checkpoint.step)
+    guard()
     write_file(stem.with_suffix(".safetensors"), blob)
+    guard()
     write_json(stem.with_suffix(".json"), sealed(about))
+    guard()
     steps = {path.stem for path in folder.glob("step-*.json")}
     for path in folder.glob("step-*"):
-        if path.stem not in sorted(steps)[-KEPT:]:
+        if path.stem not in sorted(steps)[-kept:] and (keep is None or path.stem != name_of(keep)):
             path.unlink()
 
 

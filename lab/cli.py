@@ -148,10 +148,11 @@ def runs(arguments: argparse.Namespace, root: Path) -> None:
 
 
 def show(arguments: argparse.Namespace, root: Path) -> None:
+    from lab.results.reference import said_of_code
     from lab.store.listing import print_run
     from lab.store.runs import find_run
 
-    print_run(find_run(root, arguments.which))
+    print_run(find_run(root, arguments.which), lambda manifest: said_of_code(root / "runs", manifest))
 
 
 def plan(arguments: argparse.Namespace, root: Path) -> None:

@@ -128,12 +128,12 @@ class Experiment:
             self.restore(found)
         elif self.files.metrics.sync() > 0:
             self.progress.warning("this run ended before its first checkpoint: it starts from the beginning")
-        self.files.truncate(found.offsets if found is not None else None)
+        self.files.truncate(*((found.offsets, found.digests) if found is not None else (None, None)))
 
     def trace(self) -> None:
         """Write down what every step will use, and the first weights: what a later replay, and an edit of the code, are held to."""
-        if not (self.folder / DRAWS).exists():
-            write_json(self.folder / DRAWS, draws(self.parts))
+        self.owned()
+        write_json(self.folder / DRAWS, draws(self.parts))  # at each sitting the same, so what was damaged meanwhile is mended
         if self.state.step == 0:
             self.files.weights.append(weights_line(0, self.state.loss, self.parts.model))
 
@@ -182,8 +182,9 @@ class Experiment:
             "train_loss": self.train_loss,
             "stopwatch": self.watch.state_dict(),
         }
-        self.owned()
-        checkpoint.save(self.folder / "checkpoint", Checkpoint(self.state.step, state, self.files.sync()), self.identity)
+        counted = Checkpoint(self.state.step, state, self.files.sync(), self.files.digests())
+        kept = 1 if self.state.step == self.steps and self.before_the_end is not None else checkpoint.KEPT
+        checkpoint.save(self.folder / "checkpoint", counted, self.identity, self.owned, kept=kept, keep=self.before_the_end)
 
     def restore(self, found: Checkpoint) -> None:
         """The reverse of `save`, but for the files."""
@@ -222,9 +223,9 @@ class Experiment:
             | {
                 "weights": checkpoint.digest(dict(self.parts.model.named_parameters())),
                 "optimizer": checkpoint.digest(memory(self.state.optimizer, self.parts.model)),
-                "metrics.jsonl": sha256_file(self.files.metrics.path),
-                "samples.txt": sha256_file(self.files.samples.path),
-                "weights.jsonl": sha256_file(self.files.weights.path),
+                "metrics.jsonl": self.files.metrics.digest(),
+                "samples.txt": self.files.samples.digest(),
+                "weights.jsonl": self.files.weights.digest(),
                 DRAWS: sha256_file(self.folder / DRAWS),
             },
             diverged=None if diverged is None else {"step": min(self.state.step + 1, self.steps), "reason": diverged},

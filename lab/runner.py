@@ -16,21 +16,21 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from lab.ablate.codemap import code_map
-from lab.attempt import as_begun, has_checkpoint, train
+from lab.ablate.codemap import code_map, require_fresh
+from lab.attempt import as_begun, train
 from lab.edits import Edits
 from lab.errors import LabError, MachineError, StoreError
 from lab.files import read_json
 from lab.request import Identified, Identifier, Job
 from lab.signals import leave_on_interrupt
-from lab.store.claim import claimed
+from lab.store.claim import ClaimedError, claimed
 from lab.store.console import Console
 from lab.store.layout import RunFolder
 from lab.store.machine import check_torch, set_variables
 from lab.store.runs import add_request, verify
-from lab.store.twins import Choice, choose
+from lab.store.twins import Choice, choose, has_checkpoint
 
-PARENT_WATCH_SECONDS = 1.0
+PARENT_WATCH_SECONDS = 0.2
 
 
 def run(job: Job, console: Console, promised: str | None = None) -> dict[str, Any]:
@@ -60,6 +60,10 @@ def run(job: Job, console: Console, promised: str | None = None) -> dict[str, An
             if folder_of(identified, choice) != folder or has_checkpoint(folder) != begun:
                 raise StoreError("another process began this run, and left it, at this moment\ntype the same again")
             return train(identified, parts, folder, claim, console)
+    except ClaimedError:
+        if (result := tell_found(identified, place(identified), console)) is not None:
+            return result  # whoever held the claim has just finished it, or was reading its result
+        raise
     except OSError as error:
         raise MachineError(f"the machine failed this run: {error}\nput that right; the same command goes on") from error
 
@@ -109,6 +113,7 @@ def import_everything(identified: Identified) -> None:
     From here on, editing the code neither changes nor spoils this run.
     """
     set_variables(identified.job.config["device"])
+    require_fresh(identified.manifest["code"])
     for module in ("lab.experiment", *identified.manifest["code"]):
         importlib.import_module(module)
     check_torch(importlib.import_module("lab.device").bits_of_torch(identified.job.config["device"]["kind"]))

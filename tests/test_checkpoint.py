@@ -21,7 +21,7 @@ def state(value: float):
 
 def saved(folder, *steps):
     for step in steps:
-        save(folder, Checkpoint(step, state(step), {"metrics.jsonl": 10 * step}), ME)
+        save(folder, Checkpoint(step, state(step), {"metrics.jsonl": 10 * step}, {"metrics.jsonl": f"{step:064x}"}), ME)
 
 
 def same(a, b):
@@ -32,6 +32,7 @@ def test_what_was_saved_comes_back(tmp_path):
     saved(tmp_path, 3)
     found, warnings = latest(tmp_path, ME)
     assert warnings == [] and (found.step, found.offsets) == (3, {"metrics.jsonl": 30})
+    assert found.digests == {"metrics.jsonl": f"{3:064x}"}
     assert same(found.state, state(3))
 
 
@@ -107,8 +108,8 @@ def test_every_bit_flip_is_seen(tmp_path):
         try:
             latest(tmp_path, ME)
             bad += 1
-        except StoreError:
-            pass
+        except StoreError as error:
+            assert "digest isn't the recorded one" in str(error)
     assert bad == 0, f"{bad} of {len(whole) * 8 // 31} flips went unseen"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -20,8 +21,12 @@ import pytest
 from lab.files import (
     append_line,
     canonical_json,
+    hash_head,
+    make_folder,
     read_json,
     read_rows,
+    read_sealed,
+    sealed,
     sha256_file,
     sha256_of,
     walk_files,
@@ -29,6 +34,7 @@ from lab.files import (
     write_file,
     write_json,
 )
+from tests.cases import Cases
 from tests.store.tiny import child, end, hear, tell
 
 OLD, NEW = b"the old content, whole\n", b"the new content " * 5000
@@ -324,14 +330,52 @@ def test_rows_of_processes_that_append_at_once_do_not_mix(tmp_path: Path) -> Non
         (LINES.replace(b"\n", b"\n[1,2]\n7\n", 1), 2),
         (LINES.replace(b"\n", b'\n{"step":\xff\xfe}\n', 1), 1),
         (LINES.replace(b"\n", b"\n\x00\x00\x00\x00\n", 1), 1),
+        (LINES + b"\x00" * 512 + b"\n", 1),
+        (LINES.replace(b"\n", b'\n{"step":3,\x00"loss":2}\n', 1), 1),
+        (LINES.replace(b"\n", b'\n{"step":3}\x00\x00\n', 1), 1),
+        (LINES.replace(b"\n", b"\n{\x00}\x00\n", 1), 1),  # json.loads takes these bytes for UTF-16
         (LINES.replace(b"\n", b"\n" + b"[" * 100_000 + b"\n", 1), 1),
         (LINES.replace(b"\n", b"\r\n"), 0),
     ],
-    ids=["whole", "torn", "unended", "NUL tail", "bad middle", "not objects", "not UTF-8", "NUL line", "deep brackets", "CRLF"],
+    ids=[
+        *("whole", "torn", "unended", "NUL tail", "bad middle", "not objects", "not UTF-8", "NUL line"),
+        *("ended NUL tail", "NUL inside", "NULs behind", "NULs as of UTF-16", "deep brackets", "CRLF"),
+    ],
 )
 def test_a_damaged_line_is_counted_and_hides_no_other(tmp_path: Path, content: bytes, damaged: int) -> None:
     (tmp_path / "rows.jsonl").write_bytes(content)
     assert read_rows(tmp_path / "rows.jsonl") == (GOOD, damaged)
+
+
+HOLED = [{"step": number, "loss": 1 / (number + 1)} for number in range(6)]
+
+
+def holed(lines: list[bytes], start: int, end: int) -> tuple[bytes, list[int]]:
+    """Rows with NULs for the bytes from `start` to `end`, and the numbers of the lines that lost nothing."""
+    content = b"".join(lines)
+    ends = [sum(map(len, lines[: number + 1])) for number in range(len(lines))]
+    whole = [number for number, at in enumerate(ends) if at <= start or at - len(lines[number]) > end - 1]
+    # a line whose end before it is gone hangs together with what is lost
+    whole = [number for number in whole if number == 0 or not start < ends[number - 1] <= end]
+    return content[:start] + b"\x00" * (end - start) + content[end:], whole
+
+
+def test_rows_with_a_hole_of_nuls_anywhere_keep_every_other_line(tmp_path: Path, cases: Callable[[str], Cases]) -> None:
+    """What a power cut leaves of blocks that were never written: NULs at the end, or between what was."""
+    lines = [canonical_json(row).encode() + b"\n" for row in HOLED]
+    size, path = sum(map(len, lines)), tmp_path / "rows.jsonl"
+    ours, naive = cases("holes of NULs in a row file"), cases("holes of NULs in a row file")
+    for first, last in itertools.combinations(range(0, size + 1, 5), 2):
+        content, whole = holed(lines, first, last)
+        path.write_bytes(content)
+        rows, damaged = read_rows(path)
+        ours.check(f"NULs from {first} to {last}", rows == [HOLED[number] for number in whole] and damaged >= 1)
+        try:
+            naive.check(f"NULs from {first} to {last}", len([json.loads(line) for line in content.splitlines()]) == len(whole))
+        except ValueError:
+            naive.check(f"NULs from {first} to {last}", False)
+    ours.all_good(at_least=500)
+    naive.some_bad()
 
 
 def test_a_file_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
@@ -347,7 +391,61 @@ def test_a_row_after_a_torn_one_is_not_lost_with_it(tmp_path: Path, tail: bytes)
     assert read_rows(path) == ([{"step": 1}, {"step": 3}, {"step": 4}], 1)
 
 
+def test_the_digest_of_a_head_is_carried_on_as_the_file_grows(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(LINES + b"more")
+    digest = hash_head(path, len(LINES))
+    assert digest.hexdigest() == hashlib.sha256(LINES).hexdigest()
+    digest.update(b"more")
+    assert digest.hexdigest() == sha256_file(path) == hash_head(path, 10_000).hexdigest()
+    assert hash_head(path, 0).hexdigest() == hashlib.sha256(b"").hexdigest()
+
+
+# -- folders
+
+
+def test_each_new_folder_is_synced_into_the_one_that_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync, seen = os.fsync, []
+
+    def noting(descriptor: int) -> None:
+        seen.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    make_folder(tmp_path / "a" / "b" / "c")
+    assert seen == [path.stat().st_ino for path in (tmp_path, tmp_path / "a", tmp_path / "a" / "b")]
+    make_folder(tmp_path / "a" / "b" / "c")
+    assert len(seen) == 3, "what is there needs no sync"
+
+
 # -- whole JSON files
+
+
+SEALED = {"loss": 1e-05, "exact": 0.30000000000000004, "name": "naïve", "typed": "caf\udce9", "deep": {"list": [1, None, True]}}
+
+
+def test_a_sealed_file_is_read_back(tmp_path: Path) -> None:
+    write_json(tmp_path / "result.json", sealed(SEALED))
+    assert read_sealed(tmp_path / "result.json") == sealed(SEALED)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"1e-05", b"2e-05", "its own digest isn't that of its content"),
+        (b'"sha256_of_this"', b'"sha256_of_thas"', "its own digest isn't that of its content"),
+        (b"1e-05", b"1E-05", "its bytes aren't"),
+        (b"0.30000000000000004", b"0.30000000000000005", "its bytes aren't"),  # the same number
+        (b"\n", b"", "its bytes aren't"),
+        (b"true", b"\x00rue", "isn't a JSON object"),
+    ],
+)
+def test_a_sealed_file_with_another_byte_is_refused_by_name(tmp_path: Path, old: bytes, new: bytes, words: str) -> None:
+    path = tmp_path / "result.json"
+    write_json(path, sealed(SEALED))
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    with pytest.raises(ValueError, match=rf"result\.json.*{words}"):
+        read_sealed(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\x00" * 100, b'{"a": 1}{"b": 2}', b'{"a": "\xff"}', b"[" * 100_000])

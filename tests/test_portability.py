@@ -220,6 +220,7 @@ OWNERS = {
     "ru_maxrss": "lab/device.py",
     "mallopt": "lab/device.py",
     "/proc/cpuinfo": "lab/store/machine.py",
+    "/proc/sys/kernel/random/boot_id": "lab/store/claim.py",
     "libcuda.so.1": "lab/store/gpu.py",
 }
 ONLY_LINUX = {

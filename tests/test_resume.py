@@ -87,10 +87,13 @@ def started(project: Project) -> Iterator[subprocess.Popen[str]]:
 
 
 def ends_like(folder: RunFolder, straight: RunFolder) -> None:
-    """Bit for bit: weights, optimizer, rows and samples."""
-    for name in ("weights", "optimizer", "metrics.jsonl", "samples.txt"):
-        assert read_json(folder.result)["digests"][name] == read_json(straight.result)["digests"][name], name
-    for name in ("metrics.jsonl", "samples.txt"):
+    """Bit for bit: weights, optimizer, and every file that grew."""
+    ours, theirs = (read_json(each.result)["digests"] for each in (folder, straight))
+    trained = [name for name in theirs if "/" not in name and name not in ("config.yaml", "overrides.yaml", "manifest.json")]
+    assert {"weights", "optimizer", "metrics.jsonl", "samples.txt"} <= set(trained)
+    for name in trained:
+        assert ours[name] == theirs[name], name
+    for name in [each for each in trained if (straight.path / each).is_file()]:
         assert (folder.path / name).read_bytes() == (straight.path / name).read_bytes(), name
     steps = [row["step"] for row in read_rows(folder.path / "timing.jsonl")[0]]
     assert steps == list(range(2, STEPS + 1, 2)), "a step's row is missing or there twice"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from lab.ablate.refusal import require_one_change
 from lab.ablate.rule import count_changes
 from lab.cli import main
 from lab.errors import ConfigError, MachineError, OneChangeError, StoreError
-from lab.files import read_json, read_rows, sha256_file
+from lab.files import read_json, read_rows, sealed, sha256_file
 from lab.request import Identifier, job_of
 from lab.runner import run
 from lab.store.console import Console
@@ -88,8 +89,9 @@ def test_a_run_leaves_exactly_the_files_that_it_promises(finished: Project) -> N
     folder = only_run(finished)
     names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file()}
     checkpoints = {f"checkpoint/step-{step:08d}.{kind}" for step in (18, 20) for kind in ("json", "safetensors")}
-    digested = {"config.yaml", "overrides.yaml", "manifest.json", "metrics.jsonl", "samples.txt", *checkpoints}
-    assert names == digested | {"timing.jsonl", "requests.jsonl", "result.json", "run.log", "claim"}
+    measured = {"metrics.jsonl", "samples.txt", "draws.json", "weights.jsonl"}
+    digested = {"config.yaml", "overrides.yaml", "manifest.json", *measured, *checkpoints}
+    assert names == digested | {"timing.jsonl", "requests.jsonl", "result.json", "run.log"}
     manifest, result = read_json(folder.manifest), read_json(folder.result)
     place = f"runs/tiny/hooks=grad_clip-{manifest['arm_id'][:6]}/seed=3-{manifest['identity'][:12]}"
     assert folder.path.relative_to(finished.root).as_posix() == place
@@ -375,8 +377,6 @@ def test_a_run_goes_on_only_with_its_own_factors_and_with_the_cadence_that_it_wa
 ) -> None:
     result = ask(tiny, "baseline=tiny")
     folder = only_run(tiny)
-    ask(tiny, "baseline=tiny", "trainer.log_every=1", "seed=0")
-    assert "it has trainer.log_every=2, not 1" in capsys.readouterr().out
     folder.result.unlink()  # cut after its last checkpoint
     again = ask(tiny, "baseline=tiny", "trainer.log_every=1")
     assert "begun with trainer.log_every=2 and goes on with it, not with 1" in capsys.readouterr().out
@@ -385,6 +385,39 @@ def test_a_run_goes_on_only_with_its_own_factors_and_with_the_cadence_that_it_wa
     folder.config.write_text(folder.config.read_text().replace("lr: 0.001", "lr: 0.05"))
     with pytest.raises(StoreError, match=r"was edited: trainer\.optimizer\.lr is 0\.05 there"):
         ask(tiny, "baseline=tiny")
+
+
+def test_what_a_finished_run_lacks_is_trained_beside_it_and_comes_to_the_same_weights(
+    tiny: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = ask(tiny, "baseline=tiny")
+    folder = only_run(tiny)
+    twin = ask(tiny, "baseline=tiny", "trainer.log_every=1", "hooks=gradient_norms")
+    said = capsys.readouterr().out
+    assert "without hooks.gradient_norms (it has none), trainer.log_every=1 (it has 2)" in said and "counts once" in said
+    assert [each.path.name for each in run_folders(tiny.root)] == [folder.path.name, f"{folder.path.name}.2"]
+    assert all(twin["digests"][name] == first["digests"][name] for name in ("weights", "optimizer", "weights.jsonl"))
+    assert twin["digests"]["metrics.jsonl"] != first["digests"]["metrics.jsonl"]
+    ask(tiny, "baseline=tiny")
+    ask(tiny, "baseline=tiny", "hooks=gradient_norms")
+    assert "found, not trained again" in capsys.readouterr().out and len(run_folders(tiny.root)) == 2
+
+
+def test_a_twin_of_other_bits_is_kept_and_told(tiny: Project) -> None:
+    ask(tiny, "baseline=tiny")
+    folder = only_run(tiny)
+    result = read_json(folder.result)
+    digests = result["digests"] | {"weights": "0" * 64}
+    folder.result.write_text(json.dumps(sealed(result | {"digests": digests})))
+    with pytest.raises(MachineError, match=r"came to other bits than the same run before: weights differ(.|\n)*lab replay"):
+        ask(tiny, "baseline=tiny", "trainer.log_every=1")
+    assert [status_of(each) for each in run_folders(tiny.root)] == ["finished", "finished"]
+
+
+def test_a_run_whose_hook_gives_the_weights_to_judge_is_found_again(tiny: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "judged_weights" in ask(tiny, "baseline=tiny", "hooks=ema")["digests"]
+    ask(tiny, "baseline=tiny", "hooks=ema")
+    assert "found, not trained again" in capsys.readouterr().out
 
 
 def test_the_values_that_a_swapped_component_gets_are_told(tiny: Project) -> None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import marshal
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from struct import pack
 from typing import Any
 
 from lab.config.diff import flatten
 from lab.config.ranges import nearest
-from lab.errors import ConfigError
+from lab.errors import ConfigError, StoreError
 
 ROOTS = ("lab.experiment",)
 # The rooms whose code can move a number. What experiment imports besides (files, errors, the row writer, samples, ...)
@@ -153,7 +155,7 @@ def imports_of(tree: ast.Module, package: str) -> list[str]:
 def dump(tree: Any) -> str:
     """A syntax tree as text, without positions, docstrings and empty fields, so that every Python writes the same."""
     if isinstance(tree, list):
-        return "[" + ",".join(dump(each) for each in tree) + "]"
+        return "[" + ",".join(dump(each) for each in tree if not isinstance(each, ast.Pass)) + "]"  # a docstring alone says as much
     if not isinstance(tree, ast.AST):
         return f"{type(tree).__name__}:{tree!a}"  # ASCII: which characters `repr` prints as they are depends on the Python
     names = []
@@ -173,3 +175,24 @@ def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
         return body[1:]
     return body
+
+
+def require_fresh(code: Iterable[str]) -> None:
+    """Raise StoreError where Python runs an older compiled form of one of these modules than its source.
+
+    Python takes a compiled file whose recorded time, in whole seconds, and size are those of the source: an edit of the same length
+    within the same second, or one that keeps the file's date, isn't seen. Asked only where the source changed after it was compiled.
+    """
+    for module in code:
+        path = file_of(module)
+        assert path is not None, "a mapped module has a file"
+        compiled = Path(importlib.util.cache_from_source(str(path)))
+        if not compiled.exists() or compiled.stat().st_mtime_ns > path.stat().st_ctime_ns:
+            continue
+        source, content = path.stat(), compiled.read_bytes()
+        taken = content[:16] == importlib.util.MAGIC_NUMBER + bytes(4) + pack(
+            "<II", int(source.st_mtime) & 0xFFFFFFFF, source.st_size & 0xFFFFFFFF
+        )
+        if taken and marshal.loads(content[16:]) != compile(path.read_bytes(), str(path), "exec", dont_inherit=True):
+            compiled.unlink()
+            raise StoreError(f"{path} was edited without a trace that Python looks for, and its older form was loaded\ntype the same again")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.config.diff import ABSENT, Move, flatten, same, say
 from lab.config.options import read_yaml
 from lab.errors import PinError
 from lab.files import read_json, sha256_of
@@ -80,8 +81,16 @@ def load_pin(root: Path, name: str) -> Pin:
     if found != pin.sha256 or pin.name != name:
         raise PinError(f"the lock of baseline `{name}` was edited: it says {pin.sha256[:8]}, its content gives {found[:8]}{again}")
     if option_digest(option) != file_digest:
-        raise PinError(f"{option.relative_to(root)} was edited since it was pinned: a pinned baseline doesn't change{again}")
+        rows = "".join(f"\n  {move.path}   {say(move.old)} -> {say(move.new)}" for move in edited(option, pin))
+        raise PinError(f"{option.relative_to(root)} was edited since it was pinned: a pinned baseline doesn't change{rows}{again}")
     return pin
+
+
+def edited(option: Path, pin: Pin) -> list[Move]:
+    """The values in a baseline's file that its lock has otherwise. A line taken away, or another option, isn't among them."""
+    held = flatten(pin.composition)
+    written = {path: value for path, value in flatten(without_data_path(read_yaml(option))).items() if path != "defaults"}
+    return [Move(path, held.get(path, ABSENT), value) for path, value in written.items() if not same(held.get(path, ABSENT), value)]
 
 
 def lock_hash(name: str, file_digest: str, choices: Mapping[str, str], overrides: Sequence[str], composition: Mapping[str, Any]) -> str:

@@ -179,11 +179,13 @@ class Count:
         """A change with the leaves typed at its own nodes, and with the values that the run will really have."""
         if change.kind == "leaf":
             return change
-        attached = [text for path, text in self.typed.items() if "." in path and self.owns(change, path)]
-        now = self.composition.leaves
+        paths = [path for path in self.typed if "." in path and self.owns(change, path)]
+        now, told = self.composition.leaves, {move.path for move in change.moves}
+        # a value that the new option hasn't, where the baseline's own option had the new option's
+        more = [Move(path, self.pinned.get(path, ABSENT), now[path]) for path in paths if path in now and path not in told]
         moves = [replace(move, new=now.get(move.path, ABSENT)) if move.path in self.typed else move for move in change.moves]
-        kept = tuple(move for move in moves if not same(move.old, move.new))
-        return replace(change, moves=kept, typed=(*change.typed, *attached))
+        kept = tuple(move for move in (*moves, *more) if not same(move.old, move.new))
+        return replace(change, moves=kept, typed=(*change.typed, *(self.typed[path] for path in paths)))
 
     def drift(self, changes: list[Change]) -> list[Change]:
         """Leaves that today's conf/ gives another value than the pin, and that nothing counted explains."""

@@ -1,7 +1,8 @@
 """A corpus, prepared once for many runs: split, fingerprinted, tokenized into three token files in a cache. Imports no torch.
 
-The cache is keyed by the text, the tokenizer and the sizes, and may be deleted at any time. What is found there is checked
-whole; what is damaged is made again, with a warning, and never used. A range is stored as: mark, tokens of a piece, mark, ...
+The cache is keyed by the text, the tokenizer, the sizes and the code that prepares, and may be deleted at any time. What is found
+there is checked whole; what is damaged is made again, with a warning, and never used. A range is stored as: mark, tokens of a
+piece, mark, ...
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from lab.errors import DataError, MachineError
 from lab.files import read_json, sha256_file, sha256_of, write_json
 
 META = "prepared.json"
+# Whose edit makes other files of the same text: what an older one prepared must not be found then.
+PREPARES = ("prepare.py", "split.py", "tokenfile.py")
 CHUNK = 1 << 20
 
 log = logging.getLogger(__name__)
@@ -97,6 +100,7 @@ def prepare(
         "tokenizer": tokenizer_identity(tokenizer),
         "validation_bytes": validation_bytes,
         "curve_bytes": curve_bytes,
+        "code": [sha256_file(Path(__file__).with_name(name)) for name in PREPARES],
     }
     folder = cache / sha256_of(made_from)[:32]
     files = _find(folder, ranges, made_from, tokenizer) or _make(folder, ranges, made_from, tokenizer)

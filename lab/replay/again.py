@@ -98,6 +98,5 @@ def begin_at(first: Original, step: int, folder: Path) -> None:
     (folder / "checkpoint").mkdir(parents=True)
     for name in GROWING:
         shutil.copy(first.folder.path / name, folder / name)
-    shutil.copy(first.folder.path / experiment.DRAWS, folder / experiment.DRAWS)
-    for path in first.folder.checkpoint.glob(f"{checkpoint.name_of(step)}.*"):
-        shutil.copy(path, folder / "checkpoint" / path.name)
+    for ending in ("safetensors", "json"):
+        shutil.copy(first.folder.checkpoint / f"{checkpoint.name_of(step)}.{ending}", folder / "checkpoint")

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lab.ablate.certificate import Finding, map_hash, write_finding
-from lab.ablate.codemap import code_map
+from lab.ablate.codemap import code_map, require_fresh
 from lab.ablate.reference import Reference
 from lab.config.diff import flatten, moved, say
 from lab.config.identity import of_role
@@ -66,6 +66,7 @@ def original(folder: RunFolder, identifier: Identifier) -> Original:
 def replay(first: Original, tell: Callable[[str], None]) -> Difference | None:
     """Train a whole run again and compare. None: bit-identical. Nothing is written into the store."""
     set_variables(first.config["device"])
+    require_fresh(code_map(first.config))
     with tempfile.TemporaryDirectory(prefix="lab-replay-", ignore_cleanup_errors=True) as scratch:
         again = importlib.import_module("lab.replay.again")  # by name: it loads torch
         found: Difference | None = again.whole(first, Path(scratch), tell)
@@ -145,6 +146,7 @@ def certify(asked: Mapping[str, Any]) -> Finding:
     set_variables(first.config["device"])
     others = [original(RunFolder(Path(each)), identifier) for each in asked["others"]]
     code = code_map(first.config)
+    require_fresh(code)
     with tempfile.TemporaryDirectory(prefix="lab-replay-", ignore_cleanup_errors=True) as scratch:
         again = importlib.import_module("lab.replay.again")  # by name: it loads torch
         spans, difference = again.ends(first, others, Path(scratch))

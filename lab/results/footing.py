@@ -6,19 +6,18 @@ Makes text from what manifests and replays say; judges nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from lab.ablate.certificate import Finding, map_hash, read_findings
 from lab.results.collect import Lab
 from lab.results.evidence import Evidence
 from lab.results.lineup import Lineup
 from lab.results.pin import Pin
 from lab.results.reading import Verdict, seed_list, shown
-from lab.results.reference import concerning, joins, leans
+from lab.results.reference import finding_line, joins, leans
 from lab.store.manifest import not_paired, pairing_in_words
 
 UNTOLD = "not told in the manifest"
+EDITED = "not counted, since its change is the code that would count it"
 
 
 def pairing_lines(verdicts: Iterable[Verdict], elsewhere: Mapping[str, str]) -> list[str]:
@@ -28,7 +27,8 @@ def pairing_lines(verdicts: Iterable[Verdict], elsewhere: Mapping[str, str]) -> 
         kinds: dict[str, list[int]] = {}
         for seed in judged_seeds(verdict.evidence):
             run = verdict.evidence.arm.runs[seed]
-            kinds.setdefault(pairing_line(run.pairing, elsewhere.get(run.directory)), []).append(seed)
+            words = EDITED if verdict.evidence.arm.is_edit else pairing_line(run.pairing, elsewhere.get(run.directory))
+            kinds.setdefault(words, []).append(seed)
         lines += [
             f"{shown(verdict.label)}{f', {seed_list(seeds)}' if len(kinds) > 1 else ''}: {words}" for words, seeds in sorted(kinds.items())
         ]
@@ -54,9 +54,8 @@ def trained_elsewhere(lab: Lab, pin: Pin) -> dict[str, str]:
     first: dict[str, tuple[str, str]] = {}
     for request in lab.asked:
         first.setdefault(request.directory, (request.baseline, request.lock))
-    return {
-        directory: f"baseline {name}, lock {lock[:8]}" for directory, (name, lock) in first.items() if (name, lock) != (pin.name, pin.sha256)
-    }
+    others = {directory: asked for directory, asked in first.items() if asked != (pin.name, pin.sha256)}
+    return {directory: f"baseline {name}, lock {lock[:8]}" for directory, (name, lock) in others.items()}
 
 
 def certificate_lines(lineup: Lineup, verdicts: Iterable[Verdict]) -> list[str]:
@@ -84,17 +83,3 @@ def certificate_lines(lineup: Lineup, verdicts: Iterable[Verdict]) -> list[str]:
             use = "no verdict leans on it"
         lines.append(f"{finding_line(finding)}; {use}")
     return lines
-
-
-def finding_line(finding: Finding) -> str:
-    """One replay: which edit, what it came to, from which run and in what time."""
-    old, new = map_hash(finding.old)[:8], map_hash(finding.new)[:8]
-    outcome = "replayed, " + finding.words() if finding.inert else "replayed, a change: " + finding.words()
-    return f"{', '.join(finding.modules)} (code {old} to {new}): {outcome} ({finding.run}, {finding.seconds:.1f} s)"
-
-
-def said_of_code(runs: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """What replays found on the code of one run, for `lab show`; damaged findings are named."""
-    findings, left_out = read_findings(runs, manifest["baseline"])
-    about = concerning(manifest["code"], findings, manifest["cohort"])
-    return [*map(finding_line, about), *(f"{name} can't be used: {why}" for name, why in left_out)]

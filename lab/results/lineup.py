@@ -6,10 +6,12 @@ code supersedes none. What is left aside is listed with the reason, and still co
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.ablate.certificate import Finding
+from lab.results.apart import alike, cohorts_apart, differences
 from lab.results.asked import (
     Asked,
     as_arms,
@@ -39,7 +41,7 @@ class Arm:
     runs: Mapping[int, Run]
     surplus: tuple[Run, ...]  # further runs of a seed, under other bits or joined code: shown, not judged
     pooled: tuple[str, ...]  # every arm_id in it, first asked first: several only in a baseline whose code certificates join
-    is_edit: bool = False  # the baseline under edited code
+    is_edit: bool  # the baseline under edited code
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class Lineup:
     asides: tuple[Aside, ...]
     exploring: tuple[Run, ...]
     other_cohorts: Mapping[str, int]  # cohort -> runs under this pin
-    other_locks: int
+    cohorts_apart: Mapping[str, str]  # cohort -> in what it differs from the judged one
+    alike: tuple[str, ...]  # several changes under one label, and in what they differ
+    other_locks: Mapping[str, int]  # lock -> requests: another baseline of this name
     tried: int
 
 
@@ -82,7 +86,8 @@ def line_up(lab: Lab, pin: Pin, findings: Sequence[Finding] = ()) -> Lineup:
     arms = grouped(as_arms([*others, *edits]))
     cohort = choose_cohort(references, baselines, arms, pin)
     reference, baseline = references.get(cohort or ""), baselines.get(cohort or "")
-    judged, asides = choose_arms(arms, baseline, cohort, reference, pin.name)
+    apart = cohorts_apart(asked, cohort)
+    judged, asides = choose_arms(arms, baseline, cohort, reference, pin.name, apart)
     families = find_families(under, lab.found, base_ids)
     counts: dict[str, int] = {}
     for item in asked:
@@ -100,12 +105,14 @@ def line_up(lab: Lab, pin: Pin, findings: Sequence[Finding] = ()) -> Lineup:
         asides=(
             *asides,
             *older_baselines(reference, pin.name),
-            *other_baselines(item for item in others if item.is_baseline),
+            *other_baselines((item for item in others if item.is_baseline), baseline),
             *(Aside(label, "none of its runs could be read") for label in sorted(unread)),
         ),
         exploring=explored,
         other_cohorts={name: count for name, count in sorted(counts.items()) if name != cohort},
-        other_locks=len(mine) - len(under),
+        cohorts_apart=apart,
+        alike=tuple(alike(arms, tell_apart(arms, cohort), cohort)),
+        other_locks=dict(Counter(request.lock for request in mine if request.lock != pin.sha256)),
         tried=len(frozenset().union(*families.values())),
     )
 
@@ -113,23 +120,23 @@ def line_up(lab: Lab, pin: Pin, findings: Sequence[Finding] = ()) -> Lineup:
 def choose_cohort(
     references: Mapping[str, Reference], baselines: Mapping[str, Arm], arms: Mapping[str, list[Asked]], pin: Pin
 ) -> str | None:
-    """The cohort with the most complete pairs on pinned seeds; of equals, the one with the newest request."""
+    """The cohort with the most complete pairs on pinned seeds; of equals one with a baseline, then the one with the newest request."""
     items = [item for each in references.values() for item in (*each.items, *each.older)]
     items += [item for group in arms.values() for item in group]
 
-    def weight(cohort: str) -> tuple[int, int, str]:
+    def weight(cohort: str) -> tuple[int, bool, int, str]:
         pairs = 0
         if reference := references.get(cohort):
             here = {seed for seed, run in baselines[cohort].runs.items() if run.done and seed in pin.seeds}
             groups = within(arms, cohort).values()
             comparable = [group for group in groups if group[0].is_edit or not reference.moved(group[0].run.code)]
             pairs = sum(len({item.run.seed for item in group if item.run.done} & here) for group in comparable)
-        return pairs, newest_request(item for item in items if item.run.cohort == cohort).number, cohort
+        return pairs, cohort in references, newest_request(item for item in items if item.run.cohort == cohort).number, cohort
 
     return max({item.run.cohort for item in items}, key=weight, default=None)
 
 
-def make_arm(label: str, study: str, items: Sequence[Asked], beside: Mapping[int, Run]) -> Arm:
+def make_arm(label: str, study: str, items: Sequence[Asked], beside: Mapping[int, Run], is_edit: bool = False) -> Arm:
     """One run per seed. Of several (other bits, joined code): one with an outcome, under the baseline's bits, else the first asked for.
 
     The first, since a choice of the newest would let a user train again under other bits until the number pleases.
@@ -147,11 +154,16 @@ def make_arm(label: str, study: str, items: Sequence[Asked], beside: Mapping[int
         else:
             runs[item.run.seed] = item.run
     pooled = tuple(dict.fromkeys(item.run.arm_id for item in sorted(items, key=lambda item: item.requests[0].number)))
-    return Arm(label, pooled[0], study, dict(sorted(runs.items())), tuple(surplus), pooled, bool(study) and items[0].is_edit)
+    return Arm(label, pooled[0], study, dict(sorted(runs.items())), tuple(surplus), pooled, is_edit)
 
 
 def choose_arms(
-    arms: Mapping[str, list[Asked]], baseline: Arm | None, cohort: str | None, reference: Reference | None, name: str
+    arms: Mapping[str, list[Asked]],
+    baseline: Arm | None,
+    cohort: str | None,
+    reference: Reference | None,
+    name: str,
+    apart: Mapping[str, str],
 ) -> tuple[tuple[Arm, ...], list[Aside]]:
     """Of each change the newest code that is comparable; the others are set aside with the reason. Order: first asked, first shown.
 
@@ -164,7 +176,7 @@ def choose_arms(
         items, label = arms[arm_id], names[arm_id]
         here = [item for item in items if item.run.cohort == cohort]
         if not here:
-            asides.append(Aside(label, f"other cohort ({items[0].run.cohort_name or items[0].run.cohort[:8]}), never mixed"))
+            asides.append(Aside(label, f"other cohort, never mixed{apart[items[0].run.cohort]}"))
             continue
         run, change = here[0].run, counted_as(here[0])
         if here[0].is_edit and reference and run.change_id != reference.change_id:
@@ -175,7 +187,7 @@ def choose_arms(
             asides.append(Aside(label, f"other code, not compared: superseded by a newer arm of this change, {chosen[change].arm_id[:6]}"))
         else:
             of_change = [item for group in arms.values() for item in group if counted_as(item) == change]
-            chosen[change] = make_arm(label, first_request(of_change).study, here, baseline.runs if baseline else {})
+            chosen[change] = make_arm(label, first_request(of_change).study, here, baseline.runs if baseline else {}, here[0].is_edit)
     return tuple(sorted(chosen.values(), key=lambda arm: first_request(arms[arm.arm_id]).number)), asides
 
 
@@ -200,10 +212,16 @@ def older_baselines(reference: Reference | None, name: str) -> list[Aside]:
     ]
 
 
-def other_baselines(asked: Iterable[Asked]) -> list[Aside]:
+def other_baselines(asked: Iterable[Asked], baseline: Arm | None) -> list[Aside]:
     """Runs that were asked for without a change and yet aren't what the first such request trained."""
-    groups = grouped(asked).items()
-    return [Aside(f"{BASELINE} ({arm_id[:6]})", "asked for as the baseline, but its factors differ") for arm_id, _ in sorted(groups)]
+    first = list(baseline.runs.values())[:1] if baseline else []
+    return [
+        Aside(
+            f"{BASELINE} ({arm_id[:6]})",
+            f"asked for as the baseline, but its factors differ{differences([(run, items[0].run) for run in first], 'factors')}",
+        )
+        for arm_id, items in sorted(grouped(asked).items())
+    ]
 
 
 def find_families(under: Iterable[Request], found: Iterable[Run], base_ids: set[str]) -> dict[str, frozenset[str]]:

@@ -71,7 +71,8 @@ def say_before(about: Context) -> str:
     evidence = about.evidence
     so_far = f"So far {difference(evidence.estimate, about.pin)}, without a verdict." if evidence.estimate else ""
     counts = f"{diverged(evidence)}." if evidence.diverged_arm or evidence.diverged_baseline else ""
-    seeds = f"{len(evidence.pairs)} of {evidence.first_look} seeds have an outcome in both."
+    missing = f" (missing: {seed_list(evidence.next.pending)})" if evidence.pairs and evidence.next else ""
+    seeds = f"{len(evidence.pairs)} of {evidence.first_look} seeds have an outcome in both{missing}."
     return " ".join(part for part in (seeds, counts, so_far) if part)
 
 

@@ -16,6 +16,7 @@ from lab.store.manifest import pairing_is_sound
 
 SCHEMA = 1
 LARGEST_INTEGER = 2**63 - 1
+PARTS = {"bits": "bits", "cohort": "cohort_parts", "factors": "factors"}  # by their keys in a manifest
 
 
 class Unreadable(Exception):
@@ -60,6 +61,7 @@ class Run:
     status: str
     code: dict[str, str] = field(repr=False)
     bits: str
+    parts: dict[str, dict[str, Any]] = field(repr=False)  # what bits, cohort and factors are made of, to tell in what two runs differ
     cohort_name: str
     steps: int | None
     tokens_per_step: int | None
@@ -94,7 +96,9 @@ def read_run(folder: Path, directory: str) -> Run:
     if seed is None:
         raise Unreadable("manifest.json: 'seed' isn't a whole number")
     sizes = result if result is not None and isinstance(result.get("parameters"), dict) else manifest
-    parts = manifest["cohort_parts"] if isinstance(manifest.get("cohort_parts"), dict) else {}
+    if result is not None and result.get("status") == "finished":
+        require_whole_budget(manifest, result)
+    parts = table(manifest, "cohort_parts", "manifest.json")
     named = (f"{word}{parts[key]}" for key, word in (("device", ""), ("device_class", ""), ("torch", "torch ")) if key in parts)
     return Run(
         directory=directory,
@@ -107,6 +111,7 @@ def read_run(folder: Path, directory: str) -> Run:
         seed=seed,
         code={str(module): str(digest) for module, digest in code.items()},
         bits=sha256_of(finite_only(manifest.get("bits"))),
+        parts={name: finite_only(table(manifest, key, "manifest.json")) for name, key in PARTS.items()},
         cohort_name=", ".join(named),
         steps=whole(manifest.get("steps")),
         tokens_per_step=whole(manifest.get("tokens_per_step")),
@@ -140,6 +145,14 @@ def read_outcome(result: dict[str, Any], identity: str) -> dict[str, Any]:
         "diverged_step": whole(diverged.get("step")),
         "reason": str(diverged["reason"]) if "reason" in diverged else None,
     }
+
+
+def require_whole_budget(manifest: dict[str, Any], result: dict[str, Any]) -> None:
+    """A finished run was trained to the end of its budget, else its schedule and its tokens aren't the others'."""
+    steps, per_step = whole(manifest.get("steps")), whole(manifest.get("tokens_per_step"))
+    for key, end in (("step", steps), ("tokens", None if steps is None or per_step is None else steps * per_step)):
+        if result.get(key) != end:
+            raise Unreadable(f"result.json: finished at {key} {result.get(key)} of {end}")
 
 
 def read_no_outcome(folder: Path) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """Which runs are a cohort's baseline: those under its newest requested code, and under code that certificates join with that.
 
-Owns what counts as the baseline's code, so which arms may be compared with it. Knows no statistics and reads no file.
+Owns what counts as the baseline's code, so which arms may be compared with it. Knows no statistics; reads no file but findings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from lab.ablate.certificate import CodeMap, Finding, clashing_modules, comparable, joined, map_hash
+from lab.ablate.certificate import CodeMap, Finding, clashing_modules, comparable, joined, map_hash, read_findings
 from lab.results.asked import Asked, reference_changes
 
 
@@ -94,7 +96,21 @@ def joins(finding: Finding, maps: Iterable[CodeMap]) -> bool:
     return finding.inert and {map_hash(finding.old), map_hash(finding.new)} <= names
 
 
-def concerning(code: CodeMap, findings: Iterable[Finding], cohort: str) -> list[Finding]:
-    """The findings on the code of one run: it agrees with one of the two maps, and not with the other, where both have a module."""
-    here = (each for each in findings if each.cohort == cohort)
-    return [each for each in here if comparable(code, [each.old]) != comparable(code, [each.new])]
+def finding_line(finding: Finding) -> str:
+    """One replay: which edit, what it came to, from which run and in what time."""
+    old, new = map_hash(finding.old)[:8], map_hash(finding.new)[:8]
+    outcome = "replayed, " + finding.words() if finding.inert else "replayed, a change: " + finding.words()
+    return f"{', '.join(finding.modules)} (code {old} to {new}): {outcome} ({finding.run}, {finding.seconds:.1f} s)"
+
+
+def said_of_code(runs: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """What replays found on the code of one run, for `lab show`; damaged findings are named."""
+    findings, left_out = read_findings(runs, manifest["baseline"])
+    about = (each for each in findings if each.cohort == manifest["cohort"] and concerns(each, manifest["code"]))
+    return [*map(finding_line, about), *(f"{name} can't be used: {why}" for name, why in left_out)]
+
+
+def concerns(finding: Finding, code: CodeMap) -> bool:
+    """Whether code is one of the two maps; an arm's, which has modules of its own: whether it agrees with just one of them."""
+    same = map_hash(code) in (map_hash(finding.old), map_hash(finding.new))
+    return same or comparable(code, [finding.old]) != comparable(code, [finding.new])

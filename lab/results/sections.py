@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from lab.results.apart import differences
 from lab.results.evidence import mean
 from lab.results.footing import certificate_lines, pairing_lines
 from lab.results.lineup import Arm, Lineup
@@ -28,7 +29,7 @@ class Report:
     lineup: Lineup
     verdicts: tuple[Verdict, ...]
     runs_read: int
-    unequal: tuple[str, ...]  # runs that were trained twice with unequal weights
+    unequal: tuple[str, ...]  # runs that were trained twice and came to unequal ends
     left_out: tuple[LeftOut, ...]
     elsewhere: Mapping[str, str]  # runs that were trained for another pin, and for which
 
@@ -134,10 +135,14 @@ def lists(report: Report) -> dict[str, list[str]]:
     arms = [one for one in (lineup.baseline, *(verdict.evidence.arm for verdict in report.verdicts)) if one]
     runs = [(one.label, run) for one in arms for run in one.runs.values()]
     extra = {verdict.label: verdict.evidence.extra for verdict in report.verdicts if verdict.evidence.extra}
-    bits = {verdict.label: verdict.evidence.across_bits for verdict in report.verdicts if verdict.evidence.across_bits}
-    surplus = [run for one in arms for run in one.surplus]
-    locks = f"{counted(lineup.other_locks, 'request')} asked under another lock of this baseline"
-    cohorts = (f"cohort {name[:8]}: {counted(count, 'run')}, never mixed with this one" for name, count in lineup.other_cohorts.items())
+    locks = (
+        f"{counted(count, 'request')} asked under lock {lock[:8]}, another baseline of this name; this one's is {report.pin.sha256[:8]}"
+        for lock, count in lineup.other_locks.items()
+    )
+    cohorts = (
+        f"cohort {name[:8]}: {counted(count, 'run')}, never mixed with this one{lineup.cohorts_apart[name]}"
+        for name, count in lineup.other_cohorts.items()
+    )
     found = {
         "Pairing with the baseline": pairing_lines(report.verdicts, report.elsewhere),
         "Certificates": certificate_lines(lineup, report.verdicts),
@@ -149,16 +154,30 @@ def lists(report: Report) -> dict[str, list[str]]:
         "Failed (pending until resumed)": [f"{named(each, run)}: {run.reason}" for each, run in runs if run.status == "failed"],
         "Unfinished (pending)": by_label((each, run) for each, run in runs if run.status == "unfinished"),
         "Seeds outside the pinned list (not judged)": [f"{shown(label)}: {seed_list(seeds)}" for label, seeds in extra.items()],
-        "Pairs across bits": [
-            f"{shown(label)}: {counted(count, 'pair')} of runs under other bits (versions, threads, attention path, ...)"
-            for label, count in bits.items()
+        "Several changes under one label": [shown(line) for line in lineup.alike],
+        "Finished without the metric (pending)": [
+            f"{named(each, run)}: no {report.pin.measure}, it has {', '.join(sorted(run.metrics)) or 'none'}"
+            for each, run in runs
+            if run.status == "finished" and report.pin.measure not in run.metrics
         ],
-        "Same arm and seed again, under other bits or joined code (not judged)": [run.directory for run in surplus],
-        "Trained twice with unequal weights": list(report.unequal),
-        "Other requests": [locks] * bool(lineup.other_locks) + list(cohorts),
+        "Pairs across bits": [line for verdict in report.verdicts if (line := across_bits(verdict, lineup.baseline))],
+        "Same arm and seed again, under other bits or joined code (not judged)": [
+            f"{run.directory}{differences([(one.runs[run.seed], run)], 'bits')}" for one in arms for run in one.surplus
+        ],
+        "Trained twice, to unequal ends": list(report.unequal),
+        "Other requests": [*locks, *cohorts],
         "Left out": [f"{item.name}: {item.why}" for item in report.left_out],
     }
     return {heading: [plain(entry) for entry in entries] for heading, entries in found.items() if entries}
+
+
+def across_bits(verdict: Verdict, baseline: Arm | None) -> str:
+    """How many judged pairs have other bits on their two sides, and which; empty where none has."""
+    if not verdict.evidence.across_bits or baseline is None:
+        return ""
+    runs = verdict.evidence.arm.runs
+    pairs = [(baseline.runs[pair.seed], runs[pair.seed]) for pair in verdict.evidence.pairs if not pair.same_bits]
+    return f"{shown(verdict.label)}: {counted(len(pairs), 'pair')} of runs under other bits{differences(pairs, 'bits')}"
 
 
 def named(label: str, run: Run) -> str:

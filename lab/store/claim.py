@@ -30,6 +30,10 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 _held: set[int] = set()  # descriptors of the claims that this process holds
 
 
+class ClaimedError(StoreError):
+    """Another process holds the claim now."""
+
+
 def _let_go() -> None:
     """In a forked child: the claim is its parent's alone. With the descriptor open it would outlive the parent."""
     for descriptor in _held:
@@ -56,7 +60,7 @@ class Claim:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = hold(self.path, os.O_RDWR | os.O_CREAT)
             if not _lock(self._file):
-                raise StoreError(
+                raise ClaimedError(
                     f"this run is being trained already, by process {owner_of(self._file)}\n"
                     f"wait for it, or stop that process; then type the same again"
                 )
@@ -94,7 +98,7 @@ class Claim:
 def claimed(path: Path, folder: Path | None = None) -> Iterator[Claim]:
     """Hold the claim file `path` on the run in `folder` (the file's own, where it lies in the run) while the block runs.
 
-    Raises StoreError when another process holds it.
+    Raises ClaimedError when another process holds it.
     """
     claim = Claim(path, folder or path.parent)
     try:

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from lab.store.layout import RunFolder
+from lab.store.manifest import pairing_in_words
 
 PLAIN_LINES = 10  # progress lines of a run where no bar can be drawn
 
@@ -76,6 +77,8 @@ class Console:
         for each in request["held"]:
             self.say(f"  {each}")
         self.say(f"{short(folder)}: {manifest['steps']:,} steps of {manifest['tokens_per_step']:,} tokens")
+        if manifest["pairing"] is not None:
+            self.say(f"  {pairing_in_words(manifest['pairing'])}")
 
     def end(self, result: Mapping[str, Any]) -> None:
         """A run has finished or diverged."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.errors import StoreError
-from lab.files import read_json, read_rows
+from lab.files import read_json, read_rows, seal_holds, sha256_of
 from lab.store.console import duration
 from lab.store.layout import RunFolder, run_folders, store
+from lab.store.manifest import not_paired, pairing_in_words, pairing_is_sound
 from lab.store.runs import read_result, status_of
 
 COLUMNS = ("baseline", "arm", "seed", "run", "status", "bits/byte", "time")
@@ -35,19 +36,22 @@ def print_runs(root: Path, baseline: str = "*") -> None:
     shown = COLUMNS if console.width >= WIDE else COLUMNS[1:-1]
     for name in shown:
         table.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold", no_wrap=name != "arm")
-    damaged = []
+    damaged, twins = [], 0
     for folder in folders:
         baseline, arm, run = folder.path.relative_to(store(root)).parts
         seed, _, identity = run.removeprefix("seed=").partition("-")
         try:
             state, metric, spent = line_of(folder)
+            if twin_of(folder):
+                state, twins = f"{state}, twin", twins + 1
         except StoreError as error:
             state, metric, spent = "damaged", "", ""
             damaged.append(str(error).splitlines()[0])
         row = dict(zip(COLUMNS, (baseline, arm, seed, identity, state, metric, spent), strict=True))
         table.add_row(*(Text(row[name]) for name in shown))
     console.print(table)
-    console.print(f"{len(folders)} run{'s' * (len(folders) != 1)}" + (f", {len(damaged)} damaged:" if damaged else ""))
+    counted = f", {twins} of them {'a twin that counts' if twins == 1 else 'twins that count'} with its first run" if twins else ""
+    console.print(f"{len(folders)} run{'s' * (len(folders) != 1)}{counted}" + (f", {len(damaged)} damaged:" if damaged else ""))
     for each in damaged:
         console.print(Text(f"  {each}"))
 
@@ -62,16 +66,43 @@ def line_of(folder: RunFolder) -> tuple[str, str, str]:
     return state, "" if metric is None else f"{metric:.4f}", duration(result["cost"]["seconds"])
 
 
-def print_run(folder: RunFolder) -> None:
-    """One run: what it is, who asked for it, how it went, where its files are."""
-    console = Console(highlight=False, soft_wrap=True)
+def twin_of(folder: RunFolder) -> str:
+    """The name of the run that this one was trained beside, to have more observers or rows; empty for one that is no twin."""
+    name, dot, number = folder.path.name.rpartition(".")
+    return name if dot and number.isdigit() else ""
+
+
+def read_manifest(folder: RunFolder) -> dict[str, Any]:
+    """A run's manifest as it was written. Raises StoreError for a damaged or edited one."""
     try:
         manifest = read_json(folder.manifest)
+        if not seal_holds(manifest):
+            raise ValueError("manifest.json was edited or damaged: its own digest isn't that of its content")
+        if not pairing_is_sound(manifest.get("pairing")):
+            raise ValueError("manifest.json: 'pairing' isn't as it is written")
     except (ValueError, OSError) as error:
-        raise StoreError(f"{folder.path} is damaged: {error}") from None
+        raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
+    return manifest
+
+
+def print_run(folder: RunFolder, told_of_code: Callable[[Mapping[str, Any]], list[str]] = lambda manifest: []) -> None:
+    """One run: what it is, who asked for it, how it went, where its files are.
+
+    `told_of_code` says what replays found on the code in its manifest: a wing above this one keeps those.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    manifest = read_manifest(folder)
     console.print(Text(f"{manifest['label']}, seed {manifest['seed']}, first asked for by baseline `{manifest['baseline']}`", style="bold"))
     console.print(Text(str(folder.path)))
     console.print(facts(manifest, folder))
+    if pairing := manifest.get("pairing"):
+        console.print(Text("pairing with the baseline that it was first asked for", style="bold"))
+        if apart := not_paired(pairing):
+            console.print(Text(f"  NOT PAIRED IN {' AND '.join(apart).upper()}", style="bold red"))
+        console.print(Text(f"  {pairing_in_words(pairing)}"))
+    if findings := told_of_code(manifest):
+        console.print(Text("replays of the baseline that concern its code", style="bold"))
+        console.print(Text("\n".join(f"  {finding}" for finding in findings)))
     requests, _ = read_rows(folder.requests)
     console.print(Text("requests", style="bold"))
     for each in requests:
@@ -108,14 +139,15 @@ def print_run(folder: RunFolder) -> None:
 def facts(manifest: Mapping[str, Any], folder: RunFolder) -> Table:
     """The parts of a run's identity, a line each."""
     bits, git = manifest["bits"], manifest.get("git")
+    twin = f", a twin: trained beside {twin_of(folder)} for more observers or rows, and counted with it" if twin_of(folder) else ""
     rows = {
-        "status": status_of(folder),
+        "status": f"{status_of(folder)}{twin}",
         "identity": manifest["identity"][:12],
         "arm": manifest["arm_id"][:12],
         "cohort": manifest["cohort"][:12],
         "budget": f"{manifest['steps']:,} steps of {manifest['tokens_per_step']:,} tokens",
         "torch": f"{bits['torch']['version']} on {bits['cpu']}, {bits['leaves']['device.threads']} threads",
-        "code": f"{len(manifest['code'])} modules",
+        "code": f"{len(manifest['code'])} modules, map {sha256_of(manifest['code'])[:8]}",
         "git": f"{git['commit'][:12]}{', with uncommitted edits' if git['dirty'] else ''}" if git else "not a git checkout",
         "command": manifest["command"],
     }

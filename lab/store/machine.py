@@ -23,6 +23,7 @@ VARIABLES = (
     "CUBLAS_WORKSPACE_CONFIG",
     "DNNL_DEFAULT_FPMATH_MODE",
     "DNNL_MAX_CPU_ISA",
+    "GLIBC_TUNABLES",  # chooses libm's variants of exp, pow, cos
     "KMP_DETERMINISTIC_REDUCTION",
     "MKL_CBWR",
     "MKL_DYNAMIC",

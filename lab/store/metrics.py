@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lab.errors import StoreError
-from lab.files import sync_data, write_all
+from lab.files import hash_head, make_folder, sync_data, sync_folder, write_all
 
 SYNC_SECONDS = 5.0
 Value = float | int | str | None
@@ -34,12 +34,15 @@ class AppendFile:
         self.path, self.guard = path, guard
         guard()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._digest = hash_head(path, os.fstat(self._descriptor).st_size)
         self._synced = time.monotonic()
 
     def append(self, text: str) -> None:
         """Add text at the end. It is on the disk after `sync`, or at the latest with an append 5 s later."""
         self.guard()
-        write_all(self._descriptor, text.encode())
+        data = text.encode()
+        write_all(self._descriptor, data)
+        self._digest.update(data)
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self.sync()
 
@@ -49,8 +52,12 @@ class AppendFile:
         self._synced = time.monotonic()
         return os.fstat(self._descriptor).st_size
 
-    def truncate(self, offset: int) -> None:
-        """Cut the file back to an offset that `sync` returned. Raises StoreError when it is already shorter."""
+    def digest(self) -> str:
+        """SHA-256 of all that the file should hold, in 64 hex digits: what a checkpoint records beside the offset."""
+        return self._digest.hexdigest()
+
+    def truncate(self, offset: int, digest: str | None = None) -> None:
+        """Cut the file back to an offset that `sync` returned. Raises StoreError when it is shorter, or differs from its digest."""
         self.guard()
         size = os.fstat(self._descriptor).st_size
         if size < offset:
@@ -58,7 +65,14 @@ class AppendFile:
                 f"{self.path} has {size} bytes, and the checkpoint counts {offset}: rows were lost after they were written.\n"
                 f"Move the run's folder away and start it again."
             )
+        head = hash_head(self.path, offset)
+        if digest not in (None, head.hexdigest()):
+            raise StoreError(
+                f"the first {offset} bytes of {self.path} aren't what they were when the checkpoint counted them: damaged or edited.\n"
+                f"Restore the file from a copy, or move the run's folder away and start it again."
+            )
         os.ftruncate(self._descriptor, offset)
+        self._digest = head
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -76,21 +90,26 @@ class RunFiles:
     """The growing files of one run, which a checkpoint counts together."""
 
     def __init__(self, folder: Path, guard: Callable[[], None] = unowned) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.metrics = RowFile(folder / "metrics.jsonl", guard)
         self.timing = RowFile(folder / "timing.jsonl", guard)
         self.samples = AppendFile(folder / "samples.txt", guard)
         self.weights = AppendFile(folder / "weights.jsonl", guard)
         self._all = {file.path.name: file for file in (self.metrics, self.timing, self.samples, self.weights)}
+        sync_folder(folder)
 
     def sync(self) -> dict[str, int]:
         """Put all rows on the disk; the offset of each file, by its name."""
         return {name: file.sync() for name, file in self._all.items()}
 
-    def truncate(self, offsets: Mapping[str, int] | None) -> None:
-        """Cut each file back to its offset; None empties them."""
+    def digests(self) -> dict[str, str]:
+        """What each file should hold, by its name."""
+        return {name: file.digest() for name, file in self._all.items()}
+
+    def truncate(self, offsets: Mapping[str, int] | None, digests: Mapping[str, str] | None = None) -> None:
+        """Cut each file back to its offset, once what stands before it is seen to have its digest; None empties them."""
         for name, file in self._all.items():
-            file.truncate(0 if offsets is None else offsets[name])
+            file.truncate(0 if offsets is None else offsets[name], None if digests is None else digests[name])
 
     def close(self) -> None:
         for file in self._all.values():

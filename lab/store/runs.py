@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import StoreError
-from lab.files import append_line, read_json, read_rows, seal_holds, sha256_file, sync_data, write_all
+from lab.files import append_line, read_rows, read_sealed, sha256_file, sync_data, write_all
 from lab.store.claim import is_claimed
 from lab.store.layout import RunFolder, run_folders, store
 
@@ -29,17 +29,14 @@ def status_of(folder: RunFolder) -> str:
 def read_result(folder: RunFolder) -> dict[str, Any]:
     """A run's result. Raises StoreError when it is damaged or belongs to another run."""
     try:
-        result, manifest = read_json(folder.result), read_json(folder.manifest)
+        result, manifest = read_sealed(folder.result), read_sealed(folder.manifest)
         identity = manifest["identity"]
     except (ValueError, KeyError, OSError) as error:
         raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
-    if not seal_holds(manifest):
-        raise StoreError(f"{folder.path} is damaged: manifest.json was edited\nmove it away, and the same command trains it again")
     whole = all(isinstance(result.get(part), dict) for part in ("metrics", "cost", "digests"))
-    if not seal_holds(result) or result.get("identity") != identity or result.get("status") not in ("finished", "diverged") or not whole:
+    if result.get("identity") != identity or result.get("status") not in ("finished", "diverged") or not whole:
         raise StoreError(
-            f"{folder.path} is damaged: result.json was edited, or isn't that of its manifest\n"
-            "move it away, and the same command trains it again"
+            f"{folder.path} is damaged: result.json isn't that of its manifest\nmove it away, and the same command trains it again"
         )
     return result
 
@@ -66,7 +63,7 @@ def find_identity(root: Path, identity: str) -> RunFolder | None:
     for folder in run_folders(root):
         if name.fullmatch(folder.path.name) and folder.manifest.exists():
             try:
-                found = read_json(folder.manifest).get("identity")
+                found = read_sealed(folder.manifest).get("identity")
             except (ValueError, OSError) as error:
                 raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
             if found == identity:

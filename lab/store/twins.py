@@ -89,7 +89,12 @@ def identity_in(folder: RunFolder) -> Any:
 
 def binds(folder: RunFolder) -> bool:
     """Whether a run's configuration still counts: without a result or a checkpoint it begins anew, with the asker's."""
-    return folder.result.exists() or any(folder.checkpoint.glob("step-*.json"))
+    return folder.result.exists() or has_checkpoint(folder)
+
+
+def has_checkpoint(folder: RunFolder) -> bool:
+    """Whether a run goes on from somewhere. One without a checkpoint begins anew, so nothing of an earlier request binds it."""
+    return any(folder.checkpoint.glob("step-*.json"))
 
 
 def begun_with(folder: RunFolder) -> dict[str, Any]:

@@ -141,6 +141,7 @@ CASES = [
     (told("device.micro_batch", 2), IDENTITY),
     (told("device.fused_optimizer", False), IDENTITY),
     (told("device.deterministic", False), IDENTITY),
+    (told("device.compile", True), IDENTITY),
     (given("cpu", "another processor"), IDENTITY),
     (given("torch", "2.13.1+cpu"), IDENTITY),
     (given("torch", "2.14.0+cpu"), COHORT),
@@ -157,6 +158,7 @@ CASES = [
     (told("trainer.tokens", 4096), BOTH),
     (told("trainer.evaluation.bytes", 1000), BOTH),
     (told("data.validation_fraction", 0.3), BOTH),
+    (told("data.test_fraction", 0.3), BOTH),
     (given("text", "0" * 64), "cohort"),  # the text's tokens change with it: that is the arm's part
     (given("machine", "aarch64"), "cohort"),
     (told("note", "just because"), NOTHING),
@@ -169,6 +171,8 @@ CASES = [
     (told("trainer.checkpoint.every", 7), NOTHING),
     (told("trainer.evaluation.every", 7), NOTHING),
     (told("trainer.sampling.tokens", 0), NOTHING),
+    (told("trainer.sampling.every", 3), NOTHING),
+    (told("trainer.sampling.temperature", 1.5), NOTHING),
     (told("judgement.alpha", 0.01), NOTHING),
     (told("judgement.seeds", [7, 8, 9]), NOTHING),
 ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.ablate.certificate import Finding, map_hash, write_finding
 from lab.ablate.lock import lock_hash, lock_path, option_digest, option_path
 from lab.files import sealed
 from lab.results.reading import Verdict
@@ -23,6 +24,16 @@ MEASURE = "validation_bits_per_byte"
 
 def digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+CHANGE = digest("change", "baseline")  # the baseline's composition
+
+
+def paired(equal: int = 43, same: int = 400, **names: list[str]) -> dict[str, Any]:
+    """A manifest's pairing with the baseline, of 43 tensors, 400 batches and 12 dropout sites; names of tensors as told."""
+    lists: dict[str, list[str]] = {key: [] for key in ("same_draws", "other", "only_here", "only_baseline")} | names
+    dropout = {"of": 12, "keyed": 12, "shared": 12}
+    return {"initial": {"of": 43, "equal": equal} | lists, "data": {"unit": "batches", "of": 400, "same": same}, "dropout": dropout}
 
 
 class Store:
@@ -56,8 +67,9 @@ class Store:
         manifest |= {"label": label, "factors": {}, "protocol": {}, "code": told.get("code", CODE), "tokens": {}, "bits": bits}
         manifest |= {"cohort_parts": {"device": "cpu", "device_class": "x86_64", "torch": "2.13"}, "steps": 100, "tokens_per_step": 64}
         manifest |= {"parameters": {"total": 1000, "embedding": 100}}
-        manifest |= {"change_id": told.get("change_id", digest("change", label))}
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        manifest |= {"change_id": told.get("change_id", CHANGE if label.startswith("code=") else digest("change", label))}
+        manifest |= {"pairing": told.get("pairing")}
+        (folder / "manifest.json").write_text(json.dumps(sealed(manifest)))
         if status in ("finished", "diverged"):
             (folder / "result.json").write_text(json.dumps(sealed(self.result(identity, seed, status, value, told))))
         if status == "failed":
@@ -69,17 +81,20 @@ class Store:
         curves = {"half_curve_bits_per_byte": told.get("half", 2.4), "final_curve_bits_per_byte": told.get("final", 2.15)}
         metrics = {f"validation_{self.metric}": value, **curves}
         cost = {"seconds": 60.0, "training_seconds": 50.0, "tokens_per_second": 1e5, "seconds_per_step": 0.5, "peak_memory_bytes": 10**8}
-        diverged = {"step": 40, "reason": "the loss is not finite"} if status == "diverged" else None
-        weights = told.get("weights", digest(identity))
+        diverged = {"step": told.get("step", 40), "reason": "the loss is not finite"} if status == "diverged" else None
+        digests = {"weights": told.get("weights", digest(identity)), "optimizer": told.get("optimizer", digest(identity, "optimizer"))}
+        digests |= {"judged_weights": told["judged_weights"]} if "judged_weights" in told else {}
         result = {"schema": 1, "identity": identity, "status": status, "step": 100, "steps": 100, "tokens": 6400, "diverged": diverged}
         sizes = {"total": told.get("total", 1000), "embedding": 100}
-        return {**result, "metrics": metrics, "parameters": sizes, "cost": cost, "digests": {"weights": weights}}
+        return {**result, "metrics": metrics, "parameters": sizes, "cost": cost, "digests": digests}
 
     def ask(self, folder: Path, label: str, **told: Any) -> None:
         """One more request for a run that is there."""
         self.number += 1
         count = told.get("changes", 0 if label == "baseline" else 1)
         change = {"kind": "group", "path": "model/norm", "old": "layernorm", "new": "rmsnorm", "source": "command line", "moves": []}
+        if label.startswith("code="):
+            change |= {"kind": "code", "path": "code", "old": "0" * 8, "new": label.removeprefix("code="), "source": "lab/model/gpt.py"}
         request = {"number": told.get("number", self.number), "at": "2001-01-01T00:00:00", "baseline": self.name, "label": label}
         request |= {"lock": told.get("lock", self.lock), "changes": [change] * count, "study": told.get("study", "norms")}
         request |= {"exploring": told.get("exploring", False), "note": "", "why": "", "command": "python run.py"}
@@ -99,6 +114,21 @@ class Store:
     def shifted(self, label: str, count: int, shift: float, wobble: float = 1.0, **told: Any) -> list[Path]:
         """An arm that differs from the baseline by about `shift` on every seed."""
         return self.arm(label, [base + shift + wobble * noise for base, noise in zip(BASE[:count], WOBBLE, strict=False)], **told)
+
+    def edit(self, code: Mapping[str, str], count: int, shift: float = -0.05, **told: Any) -> str:
+        """Runs of the baseline under edited code, asked for as that change. Returns the arm's label."""
+        label = f"code={map_hash(code)[:8]}"
+        self.shifted(label, count, shift, code=dict(code), **told)
+        return label
+
+    def certificate(self, old: Mapping[str, str], new: Mapping[str, str], difference: dict[str, Any] | None = None, **told: Any) -> Path:
+        """What a replay of the baseline's first run under other code came to."""
+        where = {"change_id": CHANGE, "cohort": "c" * 64, "run": f"{self.name}/aaaaaa/seed=0-abcdef012345", "seed": 0} | told
+        spans = [[0, 19], [80, 99]]
+        about = Finding(
+            self.name, old=dict(old), new=dict(new), spans=spans, other_seeds=[1, 2], difference=difference, seconds=8.13, **where
+        )
+        return write_finding(self.root / "runs", about)
 
     def report(self) -> Report:
         return build(self.root, self.name)

@@ -123,7 +123,7 @@ def test_a_damaged_run_is_named_and_the_others_load(store: Store, file: str, con
 def test_a_field_of_the_wrong_type_leaves_out_one_run(store: Store, field: str, value: object):
     folder = store.baseline(2)[0]
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, field: value}))
+    (folder / "manifest.json").write_text(json.dumps(sealed({**manifest, field: value})))
     assert len(lab(store).runs) == 1
     assert field in why(store)[0]
 

@@ -101,7 +101,10 @@ def test_an_arm_under_other_code_is_listed_and_not_compared(store: Store):
     store.baseline(3)
     store.shifted("hooks=ema", 3, -0.05, code=EDITED)
     assert store.report().verdicts == ()
-    assert aside(store)["hooks=ema"] == "other code, not compared: lab.model.gpt differs from the baseline's"
+    assert aside(store)["hooks=ema"] == (
+        "other code, not compared: lab.model.gpt differs from the baseline's, and no certificate excuses that "
+        "(python -m lab certify --baseline demo replays the baseline under today's code)"
+    )
     assert store.report().lineup.tried == 1
 
 
@@ -206,7 +209,7 @@ def test_requests_under_another_lock_are_counted_and_not_judged(store: Store):
     store.baseline(3)
     store.shifted("hooks=ema", 3, -0.05, lock="2" * 64)
     report = store.report()
-    assert (report.verdicts, report.lineup.other_locks) == ((), 3)
+    assert (report.verdicts, report.lineup.other_locks) == ((), {"2" * 64: 3})
 
 
 def test_a_run_of_another_baselines_folder_counts_for_whom_it_was_asked(store: Store):

@@ -7,7 +7,7 @@ import pytest
 
 from lab.files import sealed
 
-from .store import BASE, CODE, Store
+from .store import BASE, CODE, Store, paired
 
 
 def test_a_clear_gain_is_better(store: Store):
@@ -86,6 +86,68 @@ def test_a_change_that_did_nothing_is_identical(store: Store):
     verdict = store.verdict("model.dropout_seed=1")
     assert verdict.word == "identical"
     assert "bit-equal" in verdict.reading
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_a_change_that_did_nothing_is_identical_at_any_number_of_seeds(store: Store, seeds: int):
+    store.pin(looks=[3, 8])
+    for seed in range(seeds):
+        store.run("baseline", seed, BASE[seed], weights=f"{seed}" * 64)
+        store.run("hooks=dead", seed, BASE[seed], weights=f"{seed}" * 64)
+    verdict = store.verdict("hooks=dead")
+    where = "seed 0, the only one that both have" if seeds == 1 else f"all {seeds} seeds that both have"
+    assert verdict.reading == (
+        f"hooks=dead: identical. Weights and metric are bit-equal to the baseline's on {where}: the change did nothing."
+    )
+
+
+@pytest.mark.parametrize("seed", [2, 3, 99])
+def test_one_seed_that_differs_is_no_identity_wherever_it_stands(store: Store, seed: int):
+    """Judged, beyond the judged look, or outside the pinned list: a knob that acts on one seed isn't dead."""
+    for each in (0, 1, 2, 3, 99):
+        value, told = BASE[each % 12], {"weights": f"{each % 10}" * 64}
+        store.run("baseline", each, value, **told)
+        store.run("hooks=rare", each, value, **(told if each != seed else {}))
+    assert store.verdict("hooks=rare").word != "identical"
+
+
+def test_seeds_outside_the_list_alone_are_no_identity(store: Store):
+    store.run("baseline", 99, BASE[0], weights="a" * 64)
+    store.run("hooks=dead", 99, BASE[0], weights="a" * 64)
+    assert store.verdict("hooks=dead").word == "before the first look"
+
+
+def test_other_judged_weights_are_not_identical_though_the_raw_ones_are(store: Store):
+    store.run("baseline", 0, BASE[0], weights="a" * 64)
+    store.run("hooks=ema", 0, BASE[0], weights="a" * 64, judged_weights="b" * 64)
+    assert store.verdict("hooks=ema").word == "before the first look"
+
+
+def test_divergence_at_another_step_is_not_identical(store: Store):
+    for seed in range(3):
+        store.run("baseline", seed, None, status="diverged", weights=f"{seed}" * 64)
+        store.run("hooks=same", seed, None, status="diverged", weights=f"{seed}" * 64)
+        store.run("hooks=hot", seed, None, status="diverged", weights=f"{seed}" * 64, step=39)
+    assert store.verdict("hooks=same").word == "identical"
+    assert store.verdict("hooks=hot").word == "cannot tell"
+
+
+def test_an_identical_arm_needs_no_further_seeds_and_leaves_the_others_their_family(store: Store):
+    store.pin(looks=[3, 8])
+    for seed in range(3):
+        store.run("baseline", seed, BASE[seed], weights=f"{seed}" * 64)
+    store.run("hooks=dead", 0, BASE[0], weights="0" * 64)
+    store.shifted("hooks=ema", 3, -0.05)
+    assert "look" not in store.verdict("hooks=dead").reading
+    assert store.verdict("hooks=ema").family == 2
+
+
+def test_a_pair_without_common_draws_or_data_is_marked_in_the_sentence(store: Store):
+    store.baseline(3)
+    store.shifted("hooks=ema", 3, -0.05, pairing=paired(same=0))
+    store.shifted("model=other", 3, -0.05, pairing=paired(equal=13, other=["a"] * 30), bits={"threads": 4})
+    assert store.verdict("hooks=ema").reading.startswith("hooks=ema: better (not paired in data). ")
+    assert store.verdict("model=other").reading.startswith("model=other: better (3 pairs across bits; not paired in initial values). ")
 
 
 def test_equal_metrics_from_other_weights_are_not_identical(store: Store):

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
+import shutil
 import signal
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from lab.errors import StoreError
-from lab.store.claim import claimed, is_claimed
+from lab.files import read_json, write_json
+from lab.store.claim import Claim, claimed, is_claimed
+from lab.store.layout import RunFolder, run_folder
+from lab.store.metrics import RunFiles
+from tests.cases import Cases
 from tests.store.tiny import child, end, hear, tell
 
 CONTENDER = """
@@ -100,7 +109,7 @@ def test_a_claim_dies_with_its_holder(tmp_path: Path) -> None:
     end(holder)
     assert claim.exists() and not is_claimed(claim), "the file stays, the claim doesn't"
     with claimed(claim):
-        assert claim.read_text() == f"{os.getpid()}\n"
+        assert read_json(claim)["pid"] == os.getpid()
 
 
 def test_a_forked_child_does_not_keep_the_claim_of_its_dead_parent(tmp_path: Path) -> None:
@@ -174,3 +183,205 @@ def test_another_fault_of_the_lock_is_not_taken_for_a_claim(tmp_path: Path, monk
         raise AssertionError("the lock was never granted")
     with pytest.raises(OSError, match="Input/output"):
         is_claimed(tmp_path / "claim")
+
+
+# -- an owner that lost its claim
+
+
+@dataclass
+class Owner:
+    """A run in training: its folder, its claim, its growing files, and another process that may take it over."""
+
+    folder: RunFolder
+    claim: Claim
+    files: RunFiles
+    other: Callable[[], None]  # another process claims the run; it holds it until the end
+
+
+@contextmanager
+def training(root: Path, guarded: bool = True) -> Iterator[Owner]:
+    """A run with a row of its own. With `guarded` false it is as if it never asked its claim."""
+    folder = run_folder(root, "tiny", "baseline", "a" * 64, 0, "f" * 64)
+    second = child(CONTENDER)
+
+    def other() -> None:
+        tell(second, folder.claim)
+        assert hear(second) == "won"
+
+    try:
+        with claimed(folder.claim, folder.path) as claim:
+            files = RunFiles(folder.path, claim.require) if guarded else RunFiles(folder.path)
+            files.metrics.append_row({"step": 1})
+            yield Owner(folder, claim, files, other)
+            files.close()
+    finally:
+        end(second)
+
+
+def claim_deleted(owner: Owner) -> None:
+    owner.folder.claim.unlink()
+
+
+def claim_taken_by_another(owner: Owner) -> None:
+    owner.folder.claim.unlink()
+    owner.other()
+
+
+def claim_overwritten(owner: Owner) -> None:
+    """As by another machine, on a disk whose locks don't reach that far."""
+    told = read_json(owner.folder.claim)
+    owner.folder.claim.write_text(json.dumps(told | {"pid": told["pid"] + 1, "token": "0" * 16, "host": "another machine"}) + "\n")
+
+
+def all_claims_deleted(owner: Owner) -> None:
+    shutil.rmtree(owner.folder.claim.parent)
+    owner.other()
+
+
+def moved_away(owner: Owner) -> None:
+    owner.folder.path.rename(owner.folder.path.with_name("away"))
+
+
+def moved_away_and_made_anew(owner: Owner) -> None:
+    moved_away(owner)
+    owner.folder.path.mkdir()
+
+
+def deleted_and_made_anew(owner: Owner) -> None:
+    shutil.rmtree(owner.folder.path)
+    owner.folder.path.mkdir()  # a freed inode number is given out again, on many file systems at once
+
+
+def store_moved_away(owner: Owner) -> None:
+    owner.folder.path.parents[2].rename(owner.folder.path.parents[3] / "kept")
+    owner.other()
+    owner.folder.path.mkdir(parents=True)
+
+
+LOSSES = (
+    claim_deleted,
+    claim_taken_by_another,
+    claim_overwritten,
+    all_claims_deleted,
+    moved_away,
+    moved_away_and_made_anew,
+    deleted_and_made_anew,
+    store_moved_away,
+)
+
+
+def a_row(owner: Owner) -> None:
+    owner.files.metrics.append_row({"step": 2})
+
+
+def a_text(owner: Owner) -> None:
+    owner.files.samples.append("a sample")
+
+
+def a_cut(owner: Owner) -> None:
+    owner.files.truncate(None)
+
+
+def the_files_again(owner: Owner) -> None:
+    RunFiles(owner.folder.path, owner.files.metrics.guard).close()
+
+
+def a_whole_file(owner: Owner) -> None:
+    """A manifest, a checkpoint, a result: written by name, so they would land in a folder that was made anew."""
+    owner.files.metrics.guard()
+    write_json(owner.folder.result, {"status": "finished"})
+
+
+PUBLICATIONS = (a_row, a_text, a_cut, the_files_again, a_whole_file)
+
+
+def what_stands_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()} if folder.exists() else {}
+
+
+def test_an_owner_that_lost_its_claim_publishes_nothing_more(tmp_path: Path, cases: Callable[[str], Cases]) -> None:
+    what = "publications of an owner that lost its run"
+    ours, naive = cases(what), cases(what)
+    for lose in LOSSES:
+        with training(tmp_path / lose.__name__) as owner:
+            lose(owner)
+            before = what_stands_in(owner.folder.path)
+            for publish in PUBLICATIONS:
+                name = f"{lose.__name__}, {publish.__name__}"
+                try:
+                    publish(owner)
+                    ours.check(f"{name}: not refused", False)
+                except StoreError as error:
+                    clear = str(error).startswith("this process doesn't own its run any more") and "\ntype the same again" in str(error)
+                    ours.check(name, clear and what_stands_in(owner.folder.path) == before)
+        with training(tmp_path / f"naive {lose.__name__}", guarded=False) as owner:
+            lose(owner)
+            for publish in PUBLICATIONS:
+                before = what_stands_in(owner.folder.path)
+                publish(owner)
+                naive.check(f"{lose.__name__}, {publish.__name__}", what_stands_in(owner.folder.path) == before)
+    naive.note = "never asks its claim"
+    ours.all_good(at_least=40)
+    naive.some_bad()
+
+
+def test_an_owner_keeps_its_claim_while_its_run_grows(tmp_path: Path) -> None:
+    with training(tmp_path) as owner:
+        for publish in PUBLICATIONS:
+            publish(owner)
+        (owner.folder.path / "checkpoint").mkdir()
+        owner.folder.path.chmod(0o700)
+        assert is_claimed(owner.folder.claim)
+        owner.claim.require()
+
+
+def test_each_claim_has_a_token_of_its_own_and_says_whose_it_is(tmp_path: Path) -> None:
+    told = []
+    for _ in range(3):
+        with claimed(tmp_path / "claim", tmp_path / "run") as claim:
+            told.append(read_json(tmp_path / "claim"))
+            assert told[-1]["token"] == claim.token and len(claim.token) == 16
+    assert len({each["token"] for each in told}) == 3
+    assert told[0].keys() == {"pid", "token", "boot", "host", "run"} and told[0]["run"] == str(tmp_path / "run")
+
+
+def test_the_refusal_says_where_the_owner_trains_and_on_which_machine(tmp_path: Path) -> None:
+    claim = tmp_path / "claim"
+    with claimed(claim, tmp_path / "there"):
+        with pytest.raises(StoreError, match=rf"by process {os.getpid()}: \S*/there\n"), claimed(claim, tmp_path / "here"):
+            raise AssertionError("two owners")
+        claim.write_text(json.dumps(read_json(claim) | {"host": "another machine"}))
+        with pytest.raises(StoreError, match=rf"by process {os.getpid()} on another machine: "), claimed(claim):
+            raise AssertionError("two owners")
+        claim.write_text("")
+        with pytest.raises(StoreError, match="by process unknown: "), claimed(claim):
+            raise AssertionError("two owners")
+
+
+def test_a_claim_that_is_deleted_while_it_is_taken_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, lock, deleted = tmp_path / "claim", fcntl.flock, []
+
+    def delete_first(descriptor: int, operation: int) -> None:
+        if not deleted:
+            deleted.append(claim.unlink())
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", delete_first)
+    with claimed(claim) as held:
+        held.require()
+        assert is_claimed(claim), "the lock is on the file that stands there"
+    assert deleted
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "write"])
+def test_a_disk_that_is_full_when_the_token_is_written_leaves_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(OSError, match="No space"), claimed(tmp_path / "claim"):
+            raise AssertionError("a claim without a token")
+    assert not is_claimed(tmp_path / "claim")
+    with claimed(tmp_path / "claim") as claim:
+        claim.require()

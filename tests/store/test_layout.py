@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.store.layout import arm_name, cache, run_folder, run_folders, store
+from lab.store.claim import claimed, is_claimed
+from lab.store.layout import RunFolder, arm_name, cache, run_folder, run_folders, store
 from tests.store.tiny import started
 
 ARM, OTHER, IDENTITY = "a1b2c3" + "0" * 58, "d4e5f6" + "0" * 58, "f" * 64
@@ -73,15 +74,36 @@ def test_a_run_s_folder_names_its_seed_and_its_id(tmp_path: Path) -> None:
 
 def test_a_run_s_files_have_names_of_their_own(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, "tiny", "baseline", ARM, 0, IDENTITY)
-    names = ("manifest", "requests", "config", "overrides", "metrics", "result", "failure", "log", "claim", "checkpoint")
+    names = ("manifest", "requests", "config", "overrides", "metrics", "result", "failure", "log", "checkpoint")
     paths = {getattr(folder, name) for name in names}
     assert len(paths) == len(names) and {path.parent for path in paths} == {folder.path}
+
+
+def test_a_run_has_one_claim_whatever_baseline_asks_for_it_and_its_twin_another(tmp_path: Path) -> None:
+    ours, theirs = (run_folder(tmp_path, baseline, label, ARM, 3, IDENTITY) for baseline, label in (("tiny", "baseline"), ("other", "x=1")))
+    assert ours.path != theirs.path and ours.claim == theirs.claim
+    claims = {
+        ours.claim,
+        RunFolder(ours.path.with_name(ours.path.name + ".2")).claim,
+        run_folder(tmp_path, "tiny", "baseline", ARM, 4, IDENTITY).claim,
+        run_folder(tmp_path, "tiny", "baseline", ARM, 3, "e" * 64).claim,
+    }
+    assert len(claims) == 4 and {claim.parent for claim in claims} == {store(tmp_path) / ".claims"}
+
+
+@pytest.mark.parametrize("place", ["seed=0-abc", "../seed=0-abc", "tiny/seed=0-abc"])
+def test_a_run_folder_anywhere_has_a_claim_outside_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    claim = RunFolder(Path(place)).claim
+    assert claim.is_absolute() and claim.parent.name == ".claims" and not is_claimed(claim)
 
 
 def test_hidden_folders_caches_and_stray_files_are_no_runs(tmp_path: Path) -> None:
     folder = started(tmp_path)
     for stray in (".cache/tokens/seed=0-abc", ".trash/arm/seed=0-abc", "tiny/.old/seed=0-abc", "tiny/certificates/x", "tiny/arm/notes"):
         (store(tmp_path) / stray).mkdir(parents=True)
+    with claimed(folder.claim, folder.path):
+        pass
     (store(tmp_path) / "tiny" / "arm" / "seed=9-abc").write_text("a file")
     assert cache(tmp_path).is_relative_to(store(tmp_path)) and cache(tmp_path).name.startswith(".")
     assert run_folders(tmp_path) == [folder]

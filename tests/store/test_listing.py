@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab.errors import StoreError
 from lab.files import read_json, sealed, write_json
 from lab.store.console import outcome
+from lab.store.layout import RunFolder
 from lab.store.listing import print_run, print_runs
 from tests.store.tiny import asked, finished, identity_of, started
 
@@ -64,6 +66,68 @@ def test_one_run_is_shown_with_who_asked_and_what_it_gave(tmp_path: Path, capsys
     for part in ("baseline, seed 3", str(folder.path), identity_of("baseline", 3)[:12], "20 steps of 64 tokens", "screening", "2.125"):
         assert part in out
     assert "checkpoint/step-00000020.safetensors" in out
+
+
+def test_a_twin_is_shown_as_one_and_counted_with_its_first_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(tmp_path, "baseline", 0)
+    twin = finished(tmp_path, "baseline", 0, suffix=".2")
+    started(tmp_path, "baseline", 1)
+    print_runs(tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    identity = identity_of("baseline", 0)[:12]
+    assert [f"{identity}.2" in line and "finished, twin" in line for line in lines[1:4]] == [False, True, False]
+    assert lines[4] == "3 runs, 1 of them a twin that counts with its first run"
+    print_run(twin)
+    assert f"a twin: trained beside seed=0-{identity} for more observers or rows, and counted with it" in capsys.readouterr().out
+
+
+def test_a_damaged_twin_is_no_line_less(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(tmp_path, "baseline", 0)
+    finished(tmp_path, "baseline", 0, suffix=".2").result.write_text("{")
+    print_runs(tmp_path)
+    assert "2 runs, 1 damaged:" in capsys.readouterr().out
+
+
+def repaired(folder: RunFolder, **more: Any) -> None:
+    write_json(folder.manifest, sealed(read_json(folder.manifest) | more))
+
+
+PAIRING = {
+    "initial": {"of": 43, "equal": 43, "same_draws": [], "other": [], "only_here": [], "only_baseline": []},
+    "data": {"unit": "batches", "of": 20, "same": 20},
+    "dropout": {"of": 0, "keyed": 0, "shared": 0},
+}
+
+
+def test_a_run_shows_its_pairing_and_what_is_not_paired_stands_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = started(tmp_path)
+    print_run(folder)
+    assert "pairing with" not in capsys.readouterr().out, "the baseline has none"
+    repaired(folder, pairing=PAIRING)
+    print_run(folder)
+    out = capsys.readouterr().out
+    assert "  initial values: 43 of 43 tensors bit-equal to the baseline; data: 20 of 20 batches the same; dropout: none draws" in out
+    assert "NOT PAIRED" not in out
+    repaired(folder, pairing=PAIRING | {"data": {"unit": "batches", "of": 20, "same": 0}})
+    print_run(folder)
+    assert "  NOT PAIRED IN DATA\n  initial values: " in capsys.readouterr().out
+
+
+def test_a_run_shows_what_replays_found_on_its_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = started(tmp_path)
+    print_run(folder)
+    assert "replays of" not in capsys.readouterr().out
+    print_run(folder, lambda manifest: [f"of {manifest['baseline']}: inert [at] steps 0-19"])
+    assert "replays of the baseline that concern its code\n  of tiny: inert [at] steps 0-19\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [{"seed": 1}, {"pairing": {}}])
+def test_an_edited_manifest_is_refused(tmp_path: Path, more: dict[str, Any]) -> None:
+    folder = started(tmp_path)
+    edited = read_json(folder.manifest) | more
+    write_json(folder.manifest, edited if "seed" in more else sealed(edited))
+    with pytest.raises(StoreError, match=f"{folder.path.name} is damaged: manifest.json"):
+        print_run(folder)
 
 
 def test_a_name_in_a_run_is_text_and_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

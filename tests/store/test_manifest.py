@@ -1,4 +1,4 @@
-"""Where a run came from: the commit and the uncommitted edits, and nothing of the environment."""
+"""Where a run came from: the commit and the uncommitted edits, and nothing of the environment; and its pairing in words."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lab.store.manifest import LONGEST_DIFF, git_state, surroundings
+from lab.store.manifest import LONGEST_DIFF, git_state, not_paired, pairing_in_words, pairing_is_sound, surroundings
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="not run: git isn't installed")
 
@@ -111,3 +112,60 @@ def test_the_surroundings_name_host_python_and_libraries_and_never_the_environme
     assert set(found) == {"git", "host", "python", "packages"}
     assert {"torch", "hydra-core", "numpy", "omegaconf"} <= set(found["packages"])
     assert "a-very-secret-value" not in json.dumps(found)
+
+
+def pairing(equal: int = 41, same: int = 400, dropout: tuple[int, int, int] = (12, 12, 12), **names: list[str]) -> dict[str, Any]:
+    lists: dict[str, list[str]] = {key: [] for key in ("same_draws", "other", "only_here", "only_baseline")} | names
+    sites = dict(zip(("of", "keyed", "shared"), dropout, strict=True))
+    return {"initial": {"of": 43, "equal": equal} | lists, "data": {"unit": "batches", "of": 400, "same": same}, "dropout": sites}
+
+
+def test_a_whole_pairing_reads_as_the_report_prints_it() -> None:
+    assert pairing_in_words(pairing(same_draws=["a", "b"])) == (
+        "initial values: 41 of 43 tensors bit-equal to the baseline (2 more share their draws at another size or scale); "
+        "data: 400 of 400 batches the same; dropout: 12 of 12 sites keyed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"same_draws": ["a"]}, "(1 more shares its draws at another size or scale)"),
+        ({"other": ["head", "tail"]}, "(other draws in head, tail)"),
+        ({"only_here": ["a", "b", "c", "d", "e"]}, "(only here: a, b, c and 2 more)"),
+        ({"only_baseline": ["norm"], "other": ["head"]}, "(other draws in head; only in the baseline: norm)"),
+        ({"same": 0}, "data: 0 of 400 batches the same"),
+        ({"dropout": (0, 0, 0)}, "dropout: none draws"),
+        ({"dropout": (12, 11, 11)}, "dropout: 11 of 12 sites keyed"),
+        ({"dropout": (12, 12, 0)}, "dropout: 12 of 12 sites keyed, 0 of them with the baseline's keys"),
+    ],
+)
+def test_what_does_not_hold_is_said_by_name(told: dict[str, Any], words: str) -> None:
+    assert words in pairing_in_words(pairing(**told))
+
+
+@pytest.mark.parametrize(
+    ("told", "apart"),
+    [
+        ({}, []),
+        ({"equal": 0, "same_draws": ["a"] * 43}, []),
+        ({"equal": 42, "other": ["head"]}, []),
+        ({"dropout": (12, 12, 0)}, []),
+        ({"equal": 0, "only_here": ["a"] * 43}, ["initial values"]),
+        ({"equal": 13, "other": ["a"] * 30}, ["initial values"]),
+        ({"same": 0}, ["data"]),
+        ({"equal": 0, "other": ["a"] * 43, "same": 0}, ["initial values", "data"]),
+    ],
+)
+def test_what_is_not_paired_stands_out(told: dict[str, Any], apart: list[str]) -> None:
+    assert not_paired(pairing(**told)) == apart
+
+
+def test_only_a_whole_pairing_is_put_into_words() -> None:
+    whole = pairing()
+    assert pairing_is_sound(whole) and pairing_is_sound(None)
+    for part, keys in whole.items():
+        for key in keys:
+            cut = whole | {part: {name: value for name, value in keys.items() if name != key}}
+            assert not pairing_is_sound(cut), f"without {part}.{key}"
+            assert not pairing_is_sound(whole | {part: keys | {key: 1.5}}), f"with a wrong {part}.{key}"

@@ -33,7 +33,8 @@ def started(root: Path, label: str = "baseline", seed: int = 0, baseline: str = 
     folder = RunFolder(folder.path.with_name(folder.path.name + suffix))
     bits = {"torch": {"version": "2.0"}, "cpu": "a processor", "leaves": {"device.threads": 1}}
     about = {"identity": identity, "arm_id": arm, "cohort": "c" * 64, "seed": seed, "baseline": baseline, "label": label, "bits": bits}
-    write_json(folder.manifest, about | {"steps": 20, "tokens_per_step": 64, "code": {}, "git": None, "command": "python run.py"})
+    about |= {"steps": 20, "tokens_per_step": 64, "code": {}, "git": None, "command": "python run.py"}
+    write_json(folder.manifest, sealed(about))
     return folder
 
 

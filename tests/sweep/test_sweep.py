@@ -195,7 +195,7 @@ def test_a_run_leaves_when_the_sweep_that_started_it_is_gone(tiny: Project) -> N
     (row,) = plan.rows
     with tiny.start("run.py", "-m", "baseline=long", "seed=0") as process:
         wait_for_a_checkpoint(row.folder, process)
-        child = int(row.folder.claim.read_text())
+        child = read_json(row.folder.claim)["pid"]
         process.kill()
         process.wait()
     end = time.monotonic() + 30

@@ -1,0 +1,105 @@
+"""What an edit of the code does to the requests that come after it, as a user meets it; and `lab replay`."""
+
+from __future__ import annotations
+
+from lab.files import read_json, read_rows
+from lab.store.layout import RunFolder, run_folders
+from tests.replay.worlds import Edit, Editable
+
+INERT = Edit("inert", "train/loop.py", "return [peak * share for peak", "return [1.0 * peak * share for peak")
+MOVING = Edit("moving", "train/schedule/fall.py", "steps - 1 > 0 and", "steps - 3 > 0 and")
+ELSEWHERE = Edit("elsewhere", "model/norm/rmsnorm.py", "self.eps)", "2 * self.eps)")
+WORDS = Edit("words", "train/loop.py", "def rates(self, step", "# only said\n    def rates(self, step")
+
+
+def folders(project: Editable, arm: str) -> list[RunFolder]:
+    return [each for each in run_folders(project.root) if each.path.parent.name.startswith(arm)]
+
+
+def test_an_inert_edit_is_excused_once_and_the_baselines_runs_stay_valid(trained: Editable) -> None:
+    with trained.edited(INERT):
+        said = trained.run()
+        assert (
+            "replaying seed=0-" in said and "inert for the baseline at steps 0-19 and 40-59" in said and "found, not trained again" in said
+        )
+        assert "replaying" not in trained.run("seed=1")
+        trained.run("model/norm=rmsnorm")
+        (arm,) = folders(trained, "model.norm=rmsnorm")
+        assert [len(row["changes"]) for row in read_rows(arm.requests)[0]] == [1]
+        said = trained.lab("report", "--baseline", "ends", "--format", "md")
+        assert "Not compared" not in said and "1 of 2 seeds have an outcome in both" in said and "replayed" in said
+        assert "certificate: inert" in trained.lab("certify", "--baseline", "ends")
+    assert len(folders(trained, "baseline")) == 2
+
+
+def test_an_edit_that_moves_the_baseline_is_an_arm_of_its_own_and_refused_beside_another_change(trained: Editable) -> None:
+    with trained.edited(MOVING):
+        said = trained.run("model/norm=rmsnorm", status=2)
+        assert "refused: this run makes 2 changes to baseline `ends`" in said and "lab/train/schedule/fall.py" in said
+        assert "the first difference is at step 57: the learning rate" in said and "pin NAME baseline=ends" in said
+        assert not folders(trained, "model.norm=rmsnorm")
+        planned = trained.python("run.py", "-m", "baseline=ends", "model/norm=layernorm,rmsnorm", status=2)
+        assert "refused" in planned.stderr and not (trained.root / "multirun").exists()
+        said = trained.run()
+        (arm,) = folders(trained, "code=")
+        assert "replaying" not in said and "code=" in said
+        for _ in range(2):  # trained, then found
+            (change,) = read_rows(arm.requests)[0][-1]["changes"]
+            assert (change["kind"], change["source"]) == ("code", "lab/train/schedule/fall.py")
+            trained.run()
+        assert len(read_rows(arm.requests)[0]) == 3 and len(folders(trained, "baseline")) == 2
+        assert f"code={change['new']}" in trained.lab("report", "--baseline", "ends")
+        trained.run("model/norm=rmsnorm", "model/mlp=relu2", "explore=true")  # enters no verdict, so nothing is held against it
+        trained.lab("pin", "anew", "baseline=ends")
+        assert "replaying" not in trained.python("run.py", "baseline=anew", "model/norm=rmsnorm").stdout  # today's code is its code
+
+
+def test_what_the_baseline_does_not_execute_and_what_only_says_something_needs_no_excuse(trained: Editable) -> None:
+    for edit in (ELSEWHERE, WORDS):
+        with trained.edited(edit):
+            said = trained.run("seed=1")
+            assert "replaying" not in said and "found, not trained again" in said
+            assert "nothing was edited since the runs" in trained.lab("certify", "--baseline", "ends")
+
+
+def test_with_no_baseline_run_there_is_nothing_to_excuse(trained: Editable) -> None:
+    for folder in folders(trained, "baseline"):
+        folder.result.unlink()
+    with trained.edited(MOVING):
+        assert "nothing to excuse" in trained.lab("certify", "--baseline", "ends")
+        trained.run("seed=1")
+        assert "nothing was edited since the runs" in trained.lab("certify", "--baseline", "ends")
+
+
+def test_where_no_run_can_be_replayed_an_edit_stays_a_change(trained: Editable) -> None:
+    with trained.edited(INERT):
+        done = trained.python("run.py", "baseline=ends", "model/norm=rmsnorm", status=2, DNNL_MAX_CPU_ISA="AVX2")
+        assert "none of its runs can be replayed here" in done.stderr and "lab/train/loop.py" in done.stderr
+
+
+def test_an_edited_finding_is_not_believed(trained: Editable) -> None:
+    with trained.edited(MOVING):
+        trained.lab("certify", "--baseline", "ends", status=1)
+        (path,) = (trained.root / "runs" / "ends" / "certificates").glob("*.json")
+        path.write_text(path.read_text().replace('"difference": {', '"difference": null, "was_difference": {'))
+        said = trained.run("model/norm=rmsnorm", status=2)
+        assert "edited or damaged" in said and "replaying" in said and "refused" in said
+
+
+def test_a_whole_run_is_replayed_to_the_bit_or_the_first_step_and_tensor_that_differ_are_named(trained: Editable) -> None:
+    before = {path for path in trained.root.rglob("*") if "__pycache__" not in path.parts}
+    said = trained.lab("replay", "seed=0")
+    assert "bit-identical: 60 steps, every logged loss, the final evaluation, weights and optimizer" in said
+    assert {path for path in trained.root.rglob("*") if "__pycache__" not in path.parts} == before, "a replay writes nothing"
+    clip = Edit("clip", "hooks/grad_clip.py", "self.max_norm / ", "1.001 * self.max_norm / ")
+    with trained.edited(clip):
+        said = trained.lab("replay", "seed=0", status=1)
+    assert "isn't bit-identical" in said and "code: lab.hooks.grad_clip was" in said
+    assert "step 1: embedding.weight was" in said
+
+
+def test_a_stored_run_that_was_edited_is_not_replayed(trained: Editable) -> None:
+    folder = folders(trained, "baseline")[0]
+    folder.config.write_text(folder.config.read_text().replace("lr: 0.001", "lr: 0.002"))
+    assert "config.yaml isn't what it was" in trained.lab("replay", folder.path.name, status=1)
+    assert read_json(folder.result)["status"] == "finished"
