@@ -19,7 +19,7 @@ runs/ but prepared data, and nothing counts as a run.
       tokens/s, seconds of a step and where they go, the price of each hook, FLOPs
       per token, MFU (against the rate at which this device multiplies the model's
       own matrices, measured in turns with the steps), peak memory, and what idle
-      sites, logging and evaluations cost
+      sites, logging, evaluations and proofs cost
   lab bench model=nano --against 'model=nano trainer.precision=bf16'
       how many times as long the first takes as the second for a token, in pairs
       of neighbouring turns (A B B A ...), so that a machine's drift cancels out

@@ -74,8 +74,9 @@ def test_one_composition_is_measured_whole_and_leaves_nothing_but_prepared_data(
     assert found["matmul"]["flops_per_second"] == best > 0
 
     overheads = found["overheads"]
-    assert set(overheads) == {"sites_without_hooks", "logging_norms_progress", "evaluations"}
+    assert set(overheads) == {"sites_without_hooks", "logging_norms_progress", "evaluations", "proofs"}
     assert all(each["share"] > 0 and each["seconds"] > 0 for each in overheads.values()) and overheads["evaluations"]["share"] < 1
+    assert set(overheads["proofs"]["parts"]) == {"draws", "weights", "pairing", "checkpoint", "digests"}
     assert set(overheads["logging_norms_progress"]["parts"]) == {"rows", "gradient_norm", "progress", "stopwatch"}
 
 

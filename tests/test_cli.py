@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,10 @@ import pytest
 from lab.cli import main
 from lab.files import read_json
 from lab.store.machine import torch_build
-from tests.conftest import Project
+from tests.conftest import CHECKOUT, Project
 from tests.test_runner import ask, only_run
 
-VERBS = ("report", "runs", "show", "plan", "pin", "bench", "sites")
+VERBS = ("report", "runs", "show", "plan", "pin", "bench", "sites", "replay", "certify")
 
 
 class Lab:
@@ -176,3 +177,10 @@ def test_a_broken_pipe_is_quiet(tiny: Project) -> None:
         command = f"exec 3>&1; {{ {sys.executable} -m lab {words}; echo $? >&3; }} | true"
         done = subprocess.run(["bash", "-c", f"{command}; wait"], cwd=tiny.root, capture_output=True, text=True, check=False, timeout=60)
         assert (done.stdout, done.stderr) == ("0\n", ""), words
+
+
+def test_another_copy_of_the_code_than_the_projects_own_is_refused(lab: Lab, tmp_path: Path) -> None:
+    """An edit of the project's lab/ would move nothing, and be taken for a change that did nothing."""
+    shutil.copytree(CHECKOUT / "lab", lab.project.root / "lab", ignore=shutil.ignore_patterns("__pycache__"))
+    err = lab("runs", status=2)
+    assert str(lab.project.root / "lab") in err and str(CHECKOUT / "lab") in err and "pip install -e" in err

@@ -155,13 +155,13 @@ def imports_of(tree: ast.Module, package: str) -> list[str]:
 def dump(tree: Any) -> str:
     """A syntax tree as text, without positions, docstrings and empty fields, so that every Python writes the same."""
     if isinstance(tree, list):
-        return "[" + ",".join(dump(each) for each in tree if not isinstance(each, ast.Pass)) + "]"  # a docstring alone says as much
+        return "[" + ",".join(dump(each) for each in tree) + "]"
     if not isinstance(tree, ast.AST):
         return f"{type(tree).__name__}:{tree!a}"  # ASCII: which characters `repr` prints as they are depends on the Python
     names = []
     for name, value in ast.iter_fields(tree):
         if name == "body" and isinstance(tree, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            value = without_docstring(value)
+            value = [each for each in without_docstring(value) if not isinstance(each, ast.Pass)]  # a docstring alone says as much
         if isinstance(tree, ast.JoinedStr) and name == "values":
             value = [each for each in value if getattr(each, "value", None) != ""]  # Python 3.12 ends some format specifications so
         if value is None or value == [] or name in ("type_comment", "type_ignores", "kind", "ctx"):

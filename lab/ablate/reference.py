@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from lab.ablate.certificate import Finding, joined, map_hash, moved_modules
-from lab.errors import LabError
+from lab.config.options import read_yaml
+from lab.errors import ConfigError, LabError
 from lab.files import read_json, read_rows
 from lab.store.layout import RunFolder, run_folders
 from lab.store.machine import bits_of_machine
@@ -100,6 +101,8 @@ def is_baseline(request: Mapping[str, Any], baseline: str, lock: str) -> bool:
 
 def can_repeat(folder: RunFolder, manifest: Mapping[str, Any]) -> bool:
     """Whether this machine has the versions and the processor that made a run; threads and the like come with its config.yaml."""
-    device = OmegaConf.to_container(OmegaConf.load(folder.config))["device"]  # type: ignore[index,call-overload]
-    bits = {name: value for name, value in manifest["bits"].items() if name != "leaves"}
-    return bits == bits_of_machine(device)  # type: ignore[arg-type]
+    try:
+        device = read_yaml(folder.config)["device"]
+    except (ConfigError, YAMLError, ValueError, KeyError, OSError):
+        return False  # it stands in the way of an edit all the same
+    return {name: value for name, value in manifest["bits"].items() if name != "leaves"} == bits_of_machine(device)

@@ -118,11 +118,15 @@ def data_sheet(side: Side) -> dict[str, float | None]:
 
 
 def overheads(side: Side, step_seconds: float, evaluation: float, folder: Path) -> dict[str, Any]:
-    """What is paid beside the updates' own work. `evaluation` is seconds per token; its share is of a whole run, the others' of a step."""
+    """What is paid beside the updates' own work. `evaluation` is seconds per token.
+
+    Evaluations and proofs (what a replay and the pairing need) are shares of a whole run, the others of a step.
+    """
     sites = overhead.sites_without_hooks(side)
     spent = overhead.logging_norms_progress(side, step_seconds, folder / "rows")
     tokens = overhead.scheduled_tokens(side)
     evaluating, training = tokens * evaluation, side.state.steps * step_seconds
+    proving = overhead.proofs(side, folder / "rows")
     return {
         "sites_without_hooks": {"share": sites / step_seconds, "seconds": sites},
         "logging_norms_progress": {"share": sum(spent.values()) / step_seconds, "seconds": sum(spent.values()), "parts": spent},
@@ -133,6 +137,7 @@ def overheads(side: Side, step_seconds: float, evaluation: float, folder: Path) 
             "seconds_per_token": evaluation,
             "training_seconds": training,
         },
+        "proofs": {"share": sum(proving.values()) / (evaluating + training), "seconds": sum(proving.values()), "parts": proving},
     }
 
 

@@ -15,13 +15,19 @@ from typing import Any
 import torch
 from rich.console import Console as RichConsole
 
+from lab import checkpoint
 from lab.bench.side import Side
+from lab.checkpoint import Checkpoint
 from lab.data.tokenfile import TokenFile
+from lab.files import write_json
 from lab.model.site import Site, sites
+from lab.pairing import pairing
 from lab.store.console import Console, RunProgress
-from lab.store.metrics import SYNC_SECONDS, RunFiles
+from lab.store.metrics import SYNC_SECONDS, AppendFile, RunFiles
+from lab.trace import at_an_end, draws, weights_line
 from lab.train.evaluate import evaluate
 from lab.train.hook import methods
+from lab.train.optimizer.memory import memory
 from lab.train.state import norm_of
 from lab.train.stopwatch import PHASES, Stopwatch
 
@@ -110,6 +116,27 @@ def progress(side: Side, step_seconds: float) -> float:
         finally:
             bar.stopped()
     return told + redrawn * step_seconds
+
+
+def proofs(side: Side, folder: Path) -> dict[str, float]:
+    """Seconds of a whole run in what makes it provable: draws.json, weights.jsonl, pairing, the checkpoint before the end, digests.
+
+    Pairing is measured against a model of the same size.
+    """
+    parts, steps = side.experiment.parts, side.state.steps
+    weights = AppendFile(folder / "weights.jsonl")
+    lines = sum(at_an_end(step, steps) for step in range(steps + 1))
+    state = {"model": parts.model.state_dict(), "optimizer": memory(side.state.optimizer, parts.model)}
+    try:
+        return {
+            "draws": seconds_of(lambda: write_json(folder / "draws.json", draws(parts)), 1),
+            "weights": lines * seconds_of(lambda: weights.append(weights_line(1, 1.0, parts.model)), 5),
+            "pairing": seconds_of(lambda: pairing(side.config, side.config, parts, side.data, side.data), 1),
+            "checkpoint": seconds_of(lambda: checkpoint.save(folder / "checkpoint", Checkpoint(1, state, {}), "bench"), 1),
+            "digests": seconds_of(lambda: [checkpoint.digest(each) for each in state.values()], 1),
+        }
+    finally:
+        weights.close()
 
 
 def stopwatch(side: Side) -> float:

@@ -32,7 +32,8 @@ def one(found: Mapping[str, Any]) -> str:
             *([f"hooks, share of a step: {hooks[2:]}"] if hooks else []),
             f"MFU {mfu['full']:.2f} by the full-attention convention, {mfu['causal']:.2f} by the causal one, "
             f"of {matmul['flops_per_second'] / 1e9:.0f} GFLOP/s, the best of the model's own matmuls here",
-            f"beside the steps: evaluations {over['evaluations']['share']:.1%} of a run; of a step: logging, norms and progress "
+            f"beside the steps: evaluations {over['evaluations']['share']:.1%} of a run, proofs (digests of weights and draws, pairing) "
+            f"{over['proofs']['share']:.2%}, {over['proofs']['seconds']:.2f} s; of a step: logging, norms and progress "
             f"{over['logging_norms_progress']['share']:.1%}, idle sites {over['sites_without_hooks']['share']:.2%}",
         ]
     )

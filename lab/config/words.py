@@ -115,7 +115,7 @@ def explained(overrides: Sequence[str], files: OptionFiles) -> Iterator[None]:
     """Turn what Hydra, OmegaConf and YAML raise into one message for the user."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, YAMLError, AssertionError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, AssertionError, ValueError) as error:
         raise ConfigError(explain(error, overrides, files)) from None
 
 

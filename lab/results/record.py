@@ -110,8 +110,8 @@ def read_run(folder: Path, directory: str) -> Run:
         identity=identity,
         seed=seed,
         code={str(module): str(digest) for module, digest in code.items()},
-        bits=sha256_of(finite_only(manifest.get("bits"))),
-        parts={name: finite_only(table(manifest, key, "manifest.json")) for name, key in PARTS.items()},
+        bits=sha256_of(manifest.get("bits")),
+        parts={name: table(manifest, key, "manifest.json") for name, key in PARTS.items()},
         cohort_name=", ".join(named),
         steps=whole(manifest.get("steps")),
         tokens_per_step=whole(manifest.get("tokens_per_step")),
@@ -243,12 +243,3 @@ def numbers(values: Any) -> dict[str, float | None]:
     if not isinstance(values, dict):
         return {}
     return {str(key): number(value) for key, value in values.items() if value is None or isinstance(value, (int, float))}
-
-
-def finite_only(value: Any) -> Any:
-    """The value with NaN and infinity as text, so that it has a canonical JSON."""
-    if isinstance(value, dict):
-        return {key: finite_only(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [finite_only(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import copy
 import hashlib
+import importlib
 import json
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -16,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from lab.ablate.codemap import code_map, dump
+from lab.ablate.codemap import code_map, dump, require_fresh
 from lab.config.compose import Composition
-from lab.errors import ConfigError
+from lab.errors import ConfigError, StoreError
 from tests.conftest import CHECKOUT, copy_of_the_project
 
 
@@ -448,3 +450,31 @@ def test_a_field_that_only_newer_pythons_have_is_left_out_while_it_is_empty() ->
     assert dump(new) == dump(old)
     new.type_params = [ast.Name("T", ast.Load())]  # type: ignore[list-item]
     assert dump(new) != dump(old)
+
+
+def test_a_docstring_instead_of_a_pass_changes_no_hash(mine: Package) -> None:
+    mine.write(init="", clip="class Clip:\n    def gradients(self, state):\n        pass\n")
+    before = mine.mapped("clip.Clip")
+    mine.write(init="", clip='class Clip:\n    def gradients(self, state):\n        """Nothing yet."""\n')
+    assert mine.mapped("clip.Clip") == before
+    mine.write(init="", clip="class Clip:\n    def gradients(self, state):\n        return 1\n")
+    assert mine.mapped("clip.Clip") != before
+
+
+def test_python_is_not_let_run_an_older_form_of_what_was_edited(mine: Package) -> None:
+    """An edit of the same length that keeps the file's date: Python would take the compiled file for its own."""
+    mine.write(init="", clip="STEP = 1\n")
+    path = mine.folder / "clip.py"
+    py_compile.compile(str(path))
+    require_fresh([f"{mine.name}.clip"])
+    dated = path.stat()
+    path.write_text("STEP = 2\n")
+    os.utime(path, ns=(dated.st_atime_ns, dated.st_mtime_ns))
+    assert importlib.import_module(f"{mine.name}.clip").STEP == 1, "Python does what this test is about"
+    with pytest.raises(StoreError, match=r"clip\.py was edited without a trace that Python looks for(.|\n)*type the same again"):
+        require_fresh([f"{mine.name}.clip"])
+    require_fresh([f"{mine.name}.clip"])
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {mine.name}.clip as c; print(c.STEP)"], cwd=mine.folder.parent, capture_output=True, text=True
+    )
+    assert done.stdout == "2\n"

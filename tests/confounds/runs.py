@@ -218,6 +218,10 @@ RUNS = [
     code("an edit of the end of the schedule", "lab.train.schedule.fall", "steps - 1 > 0", "steps > 1"),
     code("an edit of the order of the data", "lab.data.batches", "phase + self", "1 + self"),
     differing("a baseline of this name pinned anew", new_pin, "asked under", line="hooks=z_loss", never=(BETTER,)),
+    Confound("run: an edit beside a change", edit_beside_a_change, ("lab/train/loop.py",), ("let through",)),
+    Confound("run: an edit beside a change, the first difference", the_first_difference, ("first difference is at step 3", "head.weight")),
+    Confound("run: an edit that nothing excuses", edit_that_nothing_excuses, ("none of its runs can be replayed here",), ("let through",)),
+    Confound("run: an edit passed for the baseline", edit_alone, ("let through as code=",)),
     Confound(
         "run: another configuration asked for as the baseline", impostor, ("its factors differ", "trainer.optimizer.lr 0.001 -> 0.003")
     ),
