@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from lab.ablate.refusal import require_one_change
 from lab.ablate.rule import count_changes
 from lab.cli import main
 from lab.errors import ConfigError, MachineError, OneChangeError, StoreError
-from lab.files import read_json, read_rows, sealed, sha256_file
+from lab.files import read_json, read_rows, sealed, sha256_file, write_json
 from lab.request import Identifier, job_of
 from lab.runner import run
 from lab.store.console import Console
@@ -408,7 +407,7 @@ def test_a_twin_of_other_bits_is_kept_and_told(tiny: Project) -> None:
     folder = only_run(tiny)
     result = read_json(folder.result)
     digests = result["digests"] | {"weights": "0" * 64}
-    folder.result.write_text(json.dumps(sealed(result | {"digests": digests})))
+    write_json(folder.result, sealed(result | {"digests": digests}))
     with pytest.raises(MachineError, match=r"came to other bits than the same run before: weights differ(.|\n)*lab replay"):
         ask(tiny, "baseline=tiny", "trainer.log_every=1")
     assert [status_of(each) for each in run_folders(tiny.root)] == ["finished", "finished"]

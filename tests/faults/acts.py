@@ -151,6 +151,7 @@ def finished(folder: Path) -> str:
 def naive_finish(folder: Path) -> None:
     with (folder / "result.json").open("w") as stream:
         json.dump(sealed(RESULT), stream, indent=1)
+        stream.write("\n")
 
 
 COUNTS = tuple(f"{count} rows" for count in range(OLD_ROWS + 1, NEW_ROWS + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -318,7 +319,8 @@ def test_an_owner_that_lost_its_claim_publishes_nothing_more(tmp_path: Path, cas
             lose(owner)
             for publish in PUBLICATIONS:
                 before = what_stands_in(owner.folder.path)
-                publish(owner)
+                with contextlib.suppress(FileNotFoundError):  # its folder is gone, and it looks there by name
+                    publish(owner)
                 naive.check(f"{lose.__name__}, {publish.__name__}", what_stands_in(owner.folder.path) == before)
     naive.note = "never asks its claim"
     ours.all_good(at_least=40)
