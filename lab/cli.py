@@ -109,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
     each.add_argument("--against", nargs="+", metavar="WORDS", help="another composition's overrides, all of them; comes last")
     each = verb("replay", replay, "train a finished run again and compare it to the bit; nothing is written")
     each.add_argument("which", metavar="RUN", help="its folder, or some of its name or id")
+    each.add_argument("--path", metavar="TEXT", help="where its text lies now, if it was moved")
     each = verb("certify", certify, "replay a baseline under today's code: is an edit inert for it?")
     each.add_argument("--baseline", default="default", metavar="NAME", help="which baseline (default: %(default)s)")
     each.add_argument(
@@ -205,7 +206,8 @@ def replay(arguments: argparse.Namespace, root: Path) -> None:
     from lab.replay.ask import replay_said
     from lab.store.runs import find_run
 
-    print(replay_said(root, find_run(root, arguments.which), lambda words: print(words, file=sys.stderr, flush=True)))
+    path = None if arguments.path is None else str(Path(arguments.path).resolve())
+    print(replay_said(root, find_run(root, arguments.which), lambda words: print(words, file=sys.stderr, flush=True), path))
 
 
 def certify(arguments: argparse.Namespace, root: Path) -> None:

@@ -89,6 +89,9 @@ class Edits:
             "baseline": identified.job.baseline,
             "change_id": reference.change_id,
             "cohort": reference.cohort,
+            "code": reference.code,
+            "trusted_modules": identified.job.reference["trusted_modules"],
+            "path": identified.job.reference["data"]["path"],
             "run": str(run.folder.path),
             "others": [str(each.folder.path) for each in others],
         }

@@ -6,7 +6,7 @@ import importlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,18 @@ class Difference:
         return f"{self.at}: {self.what} was {say(self.was)}, is {say(self.now)}"
 
 
-def original(folder: RunFolder, identifier: Identifier) -> Original:
-    """A run as it can be replayed. Raises StoreError when it is damaged or has no outcome yet."""
+def original(folder: RunFolder, identifier: Identifier, path: str | None = None) -> Original:
+    """A run as it can be replayed. Raises StoreError when it is damaged or has no outcome yet.
+
+    `path` is where its text lies now; None: where it lay.
+    """
     if not folder.result.exists():
         raise StoreError(f"{folder.path} has no result: only a finished or diverged run can be replayed\nlet it finish: the same command")
     result, manifest = verify(folder), read_json(folder.manifest)
     saved: Any = OmegaConf.to_container(OmegaConf.load(folder.config))
     hooks = {name: hook for name, hook in saved["hooks"].items() if hook.get("observes") is not True}
-    config = on_this_machine(saved | {"hooks": hooks})
+    data = saved["data"] if path is None else saved["data"] | {"path": path}
+    config = on_this_machine(saved | {"hooks": hooks, "data": data})
     return Original(folder, manifest, result, config, identifier.data(config))
 
 
@@ -73,9 +77,9 @@ def replay(first: Original, tell: Callable[[str], None]) -> Difference | None:
     return found
 
 
-def replay_said(root: Path, folder: RunFolder, tell: Callable[[str], None]) -> str:
+def replay_said(root: Path, folder: RunFolder, tell: Callable[[str], None], path: str | None = None) -> str:
     """What a replay of a whole run came to. Raises StoreError where it isn't bit-identical, naming what of its fingerprints moved."""
-    first = original(folder, Identifier(root))
+    first = original(folder, Identifier(root), path)
     moves = moved_parts(first)
     for move in moves:
         tell(f"another one today: {move}")
@@ -141,16 +145,14 @@ def modules(code: Mapping[str, str]) -> dict[str, Any]:
 def certify(asked: Mapping[str, Any]) -> Finding:
     """Replay both ends of a baseline run under today's code, what every step draws, and the other seeds' draws; keep the finding."""
     began = time.monotonic()
-    identifier = Identifier(Path(asked["root"]))
-    first = original(RunFolder(Path(asked["run"])), identifier)
+    identifier, runs = Identifier(Path(asked["root"])), store(Path(asked["root"]))
+    first, *others = (original(RunFolder(Path(each)), identifier, asked["path"]) for each in (asked["run"], *asked["others"]))
     set_variables(first.config["device"])
-    others = [original(RunFolder(Path(each)), identifier) for each in asked["others"]]
-    code = code_map(first.config)
-    require_fresh(code)
+    require_code(first, asked)
     with tempfile.TemporaryDirectory(prefix="lab-replay-", ignore_cleanup_errors=True) as scratch:
         again = importlib.import_module("lab.replay.again")  # by name: it loads torch
         spans, difference = again.ends(first, others, Path(scratch))
-    runs = store(Path(asked["root"]))
+    require_code(first, asked)
     finding = Finding(
         baseline=asked["baseline"],
         change_id=asked["change_id"],
@@ -158,13 +160,19 @@ def certify(asked: Mapping[str, Any]) -> Finding:
         run=first.folder.path.relative_to(runs).as_posix(),
         seed=first.manifest["seed"],
         old=first.manifest["code"],
-        new=code,
+        new=asked["code"],
         spans=spans,
         other_seeds=[each.manifest["seed"] for each in others],
-        difference=None
-        if difference is None
-        else {"at": difference.at, "what": difference.what, "was": difference.was, "now": difference.now},
+        difference=None if difference is None else asdict(difference),
         seconds=round(time.monotonic() - began, 2),
     )
     write_finding(runs, finding)
     return finding
+
+
+def require_code(first: Original, asked: Mapping[str, Any]) -> None:
+    """Raise StoreError where the code isn't the one that was asked about: it was edited meanwhile, or Python took an older form."""
+    code = code_map(first.config | {"trusted_modules": asked["trusted_modules"]})
+    if code != asked["code"]:
+        raise StoreError("lab/ was edited while the baseline was replayed\ntype the same again")
+    require_fresh(code)

@@ -103,3 +103,12 @@ def test_a_stored_run_that_was_edited_is_not_replayed(trained: Editable) -> None
     folder.config.write_text(folder.config.read_text().replace("lr: 0.001", "lr: 0.002"))
     assert "config.yaml isn't what it was" in trained.lab("replay", folder.path.name, status=1)
     assert read_json(folder.result)["status"] == "finished"
+
+
+def test_a_moved_text_is_replayed_from_where_it_lies_now(trained: Editable) -> None:
+    (trained.root / "text.txt").rename(trained.root / "moved.txt")
+    folder = folders(trained, "baseline")[0]
+    assert "bit-identical" in trained.lab("replay", folder.path.name, "--path", str(trained.root / "moved.txt"))
+    with trained.edited(INERT):
+        said = trained.lab("certify", "--baseline", "ends", f"data.path={trained.root / 'moved.txt'}")
+    assert "certificate: inert" in said
