@@ -74,9 +74,9 @@ def kept_manifest(identified: Identified, parts: Any, folder: RunFolder, claim: 
 
 
 def paired(identified: Identified, parts: Any) -> dict[str, Any] | None:
-    """What the run shares with its baseline, counted (lab/pairing.py); None for the baseline, edited code, and exploring runs."""
+    """What the run shares with its baseline, counted (lab/pairing.py); None where it explores, or its change is the code itself."""
     job = identified.job
-    if job.exploring or not job.changes or job.changes[0]["kind"] == "code":
+    if job.exploring or any(change["kind"] == "code" for change in job.changes):
         return None
     pairing = importlib.import_module("lab.pairing")  # by name: it loads torch
     found: dict[str, Any] = pairing.pairing(job.config, job.reference, parts, identified.data, identified.baseline_data)

@@ -134,7 +134,7 @@ class Identifier:
         identity = run_identity(arm, job.seed, bits)
         cohort = cohort_parts(config["device"]["kind"], data.text, protocol)
         about = {"factors": of_role("factor", job.reference), "protocol": of_role("protocol", job.reference)}
-        baseline_data = self.prepared(job.reference)
+        baseline_data = data if job.exploring else self.prepared(job.reference)  # an exploring run may be of another text
         per_step = config["trainer"]["batch_size"] * config["model"]["context"]
         manifest = {
             "schema": SCHEMA,

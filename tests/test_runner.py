@@ -423,3 +423,9 @@ def test_the_values_that_a_swapped_component_gets_are_told(tiny: Project) -> Non
     tiny.python("-m", "lab", "pin", "tuned", "baseline=tiny", "model.mlp.expansion=2.0")
     job = job_of(count_changes(tiny.composer(), ("baseline=tuned", "model/mlp=swiglu")), tiny.root, "")
     assert job.held == ["model.mlp.expansion=4.0 (its own)"]
+
+
+def test_an_exploring_run_may_be_of_a_text_that_its_baseline_has_not(tiny: Project) -> None:
+    ask(tiny, "baseline=tiny", "data=stdlib", "data.path=null", "model/norm=rmsnorm", "explore=true", "trainer.tokens=640")
+    (folder,) = run_folders(tiny.root)
+    assert read_json(folder.manifest)["pairing"] is None

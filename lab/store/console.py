@@ -77,7 +77,7 @@ class Console:
         for each in request["held"]:
             self.say(f"  {each}")
         self.say(f"{short(folder)}: {manifest['steps']:,} steps of {manifest['tokens_per_step']:,} tokens")
-        if manifest["pairing"] is not None:
+        if manifest["pairing"] is not None and request["changes"]:
             self.say(f"  {pairing_in_words(manifest['pairing'])}")
 
     def end(self, result: Mapping[str, Any]) -> None:

@@ -1,12 +1,15 @@
 """Runs without end, for a power cut: each tells what it was told is on the disk, and what must be there after the cut.
 
-What is told goes to a file on another disk than the one that is cut, a line a fact: {"run": 3, "step": 4}.
+What is told goes to a file on another disk than the one that is cut, a line a fact: {"run": 3, "step": 4, "at": SECONDS}. What is told
+after the cut began doesn't count: then the system answers for a disk that is gone (XFS says of a folder whose changes it has given up
+that there's nothing to sync), and on a machine without power nobody would hear it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import count
@@ -26,8 +29,9 @@ def told_by(folder: Path) -> Path:
     return folder.parent.with_name(f"{folder.name}.told")
 
 
-def tell(folder: Path, **fact: int) -> None:
+def tell(folder: Path, **fact: float) -> None:
     """One write: the fact is there whole or not at all."""
+    fact["at"] = time.monotonic()
     descriptor = os.open(told_by(folder), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, (json.dumps(fact) + "\n").encode())
     os.close(descriptor)
@@ -72,12 +76,13 @@ LOOPS: dict[str, Callable[[Path], None]] = {"ours": ours, "naive": naive}
 NEWEST: dict[str, Callable[[Path], str]] = {"ours": lambda run: newest(run / "checkpoint"), "naive": naive_newest}
 
 
-def lost(kind: str, folder: Path) -> dict[str, str]:
-    """For each run that told something: what of it isn't there whole now, or nothing."""
+def lost(kind: str, folder: Path, cut_at: float) -> dict[str, str]:
+    """For each run that told something before the cut: what of it isn't there whole now, or nothing."""
     facts: dict[int, dict[str, int]] = defaultdict(dict)
     for line in told_by(folder).read_text().splitlines():
         fact = json.loads(line)
-        facts[fact.pop("run")] |= fact
+        if fact.pop("at") < cut_at:
+            facts[fact.pop("run")] |= fact
     found = {}
     for number, fact in facts.items():
         try:

@@ -95,6 +95,7 @@ def cut_the_power(made: Disk, writers: Victims, kind: str, cuts: int, counted: C
         writer = writers.fork("endless", kind, folder)
         writers.begin()
         time.sleep(chance.uniform(*SECONDS))
+        cut_at = time.monotonic()
         try:
             made.cut()
         except OSError as error:
@@ -105,7 +106,7 @@ def cut_the_power(made: Disk, writers: Victims, kind: str, cuts: int, counted: C
             writers.ended()
         made.unmount()
         made.mount()
-        for run, what in lost(kind, folder).items():
+        for run, what in lost(kind, folder, cut_at).items():
             counted.check(f"cut {number}, {run}: {what}", not what)
         shutil.rmtree(folder, ignore_errors=True)
     counted.note = f"{cuts} cuts"
