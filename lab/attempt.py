@@ -74,12 +74,16 @@ def kept_manifest(identified: Identified, parts: Any, folder: RunFolder, claim: 
 
 
 def paired(identified: Identified, parts: Any) -> dict[str, Any] | None:
-    """What the run shares with its baseline, counted (lab/pairing.py); None where it explores, or its change is the code itself."""
-    job = identified.job
-    if job.exploring or any(change["kind"] == "code" for change in job.changes):
-        return None
-    pairing = importlib.import_module("lab.pairing")  # by name: it loads torch
-    found: dict[str, Any] = pairing.pairing(job.config, job.reference, parts, identified.data, identified.baseline_data)
+    """What the run shares with its baseline, counted (lab/pairing.py); None where it explores.
+
+    Edited code can't make the baseline again: its run of this seed is read instead, and with none there is nothing to tell.
+    """
+    job, pairing = identified.job, importlib.import_module("lab.pairing")  # by name: it loads torch
+    found: dict[str, Any] | None = None
+    if any(change["kind"] == "code" for change in job.changes):
+        found = None if identified.edited_from is None else pairing.pairing_with_run(parts, identified.edited_from.path)
+    elif not job.exploring:
+        found = pairing.pairing(job.config, job.reference, parts, identified.data, identified.baseline_data)
     return found
 
 

@@ -130,7 +130,8 @@ def as_change(identified: Identified, reference: Reference) -> Identified:
     job = replace(identified.job, label=label, changes=[change.record()])
     manifest = identified.manifest | {"label": label}
     folder = run_folder(Path(job.root), job.baseline, label, manifest["arm_id"], job.seed, identified.identity)
-    return replace(identified, job=job, manifest=manifest, folder=folder)
+    beside = next((run.folder for run in reference.runs if run.manifest["seed"] == job.seed), None)
+    return replace(identified, job=job, manifest=manifest, folder=folder, edited_from=beside)
 
 
 def code_change(reference: Reference) -> Change:

@@ -28,13 +28,11 @@ from lab.files import read_rows, sha256_file, write_json
 from lab.look import Look, interrupted
 from lab.model import count
 from lab.store.metrics import RunFiles, unowned
-from lab.trace import at_an_end, checkpoint_before_the_end, draws, weights_line
+from lab.trace import DRAWS, at_an_end, checkpoint_before_the_end, draws, weights_line
 from lab.train.hook import methods
 from lab.train.optimizer.memory import memory, remember
 from lab.train.outcome import Outcome
 from lab.train.progress import Progress
-
-DRAWS = "draws.json"
 
 
 def assemble(config: Mapping[str, Any], data: PreparedData) -> Parts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,9 @@ from lab.build import Parts, build_model, factory
 from lab.data.batches import Batches
 from lab.data.prepare import PreparedData
 from lab.data.tokenfile import TokenFile
+from lab.files import read_json, read_rows
 from lab.model.dropout import DropoutKeys, KeyedDropout
+from lab.trace import DRAWS, WEIGHTS, draws, short_digest
 
 STRETCH = 1 << 14  # windows compared together: bounds the memory of a long run
 CLOSE = 1e-5  # of the largest value: one draw at two scales, each rounded to float32, agrees to about 1e-7
@@ -46,6 +49,28 @@ def pairing(
         "initial": initial(parts.model, model),
         "data": training_data(config, baseline, parts, data, baseline_data),
         "dropout": dropout(parts.model, model),
+    }
+
+
+def pairing_with_run(parts: Parts, folder: Path) -> dict[str, Any]:
+    """The same of a run whose change is the code, with a baseline run of its seed, by the digests that this one left."""
+    was, now = read_json(folder / DRAWS), draws(parts)
+    (first, *_), _ = read_rows(folder / WEIGHTS)
+    theirs: dict[str, str] = first["weights"]
+    mine = {name: short_digest(parameter) for name, parameter in parts.model.named_parameters()}
+    alike = [was["per"] == now["per"] and old == new for old, new in zip(was["batches"], now["batches"], strict=False)]
+    shared = set(was["sites"]) & set(now["sites"]) if was["masks"] == now["masks"] else set()
+    return {
+        "initial": {
+            "of": len(mine),
+            "equal": sum(theirs.get(name) == digest for name, digest in mine.items()),
+            "same_draws": [],
+            "other": [name for name, digest in mine.items() if name in theirs and theirs[name] != digest],
+            "only_here": [name for name in mine if name not in theirs],
+            "only_baseline": [name for name in theirs if name not in mine],
+        },
+        "data": {"unit": "batches", "of": now["steps"], "same": min(now["steps"], now["per"] * sum(alike))},
+        "dropout": dropout(parts.model, parts.model) | {"shared": len(shared)},
     }
 
 

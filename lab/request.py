@@ -66,6 +66,7 @@ class Identified:
     baseline_data: PreparedData
     baseline_code: dict[str, str]  # the code map of the baseline's modules
     baseline_change: str  # the change_id of its composition
+    edited_from: RunFolder | None = None  # where the change is the code: the baseline's run of this seed
     joined: tuple[str, ...] = ()  # a baseline's identities under code that certificates join with today's
 
     @property

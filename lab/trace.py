@@ -20,6 +20,7 @@ from lab.build import Parts
 from lab.model.dropout import DropoutKeys, KeyedDropout
 
 SCHEMA = 1
+DRAWS, WEIGHTS = "draws.json", "weights.jsonl"
 ENDS = 20  # updates at either end that a replay trains again
 MOST_ENTRIES = 4096  # digests per kind; a longer training has one for several steps
 SHORT = 8  # hex digits of a step's digest: it tells where something moved; that nothing did rests on all of them

@@ -16,10 +16,10 @@ from lab.data.prepare import PreparedData, prepare
 from lab.data.tokenizers.bytes import Bytes
 from lab.experiment import assemble
 from lab.model.dropout import KeyedDropout
-from lab.pairing import first_model, initial, kinship, pairing
+from lab.pairing import first_model, initial, kinship, pairing, pairing_with_run
 from tests.cases import Cases
 from tests.model.tiny import option
-from tests.train.tiny import BATCH, CONTEXT, STEPS, text, tiny
+from tests.train.tiny import BATCH, CONTEXT, STEPS, text, tiny, train
 
 SHARED = "pairs of models whose shared draws are told"
 NEW_LAYER = [f"blocks.2.{name}.weight" for name in ("norm1", *(f"attention.{each}" for each in ("query", "key", "value", "output")))]
@@ -303,3 +303,13 @@ def test_sites_that_are_said_to_be_shared_draw_the_same_masks(tmp_path: Path) ->
     common = masks[0].keys() & masks[1].keys()
     assert len(common) == sites(2)
     assert all(torch.equal(masks[0][path], masks[1][path]) for path in common)
+
+
+def test_edited_code_is_held_against_what_a_run_under_the_old_code_left(tmp_path: Path) -> None:
+    train(tmp_path / "run", model__dropout=0.1)
+    config, data = tiny(model__dropout=0.1), text(tmp_path / "cache")
+    same = pairing_with_run(assemble(config, data), tmp_path / "run")
+    assert same == pairing(config, config, assemble(config, data), data, data)
+    apart = pairing_with_run(assemble(config | {"seed": 1}, data), tmp_path / "run")
+    assert told(apart["initial"], other=MATRICES)
+    assert apart["data"] == {"unit": "batches", "of": STEPS, "same": 0} and apart["dropout"]["shared"] == 0 < apart["dropout"]["keyed"]

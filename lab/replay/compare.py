@@ -11,7 +11,7 @@ from torch import nn
 from lab import checkpoint
 from lab.files import read_json, read_rows
 from lab.replay.ask import Difference, Original
-from lab.trace import short_digest
+from lab.trace import DRAWS, WEIGHTS, short_digest
 
 KINDS = {"rates": "the learning rate", "batches": "the batch", "masks": "the keys of the dropout masks"}
 EQUAL = ("weights", "judged_weights", "optimizer")
@@ -19,7 +19,7 @@ EQUAL = ("weights", "judged_weights", "optimizer")
 
 def draws(first: Original, now: Mapping[str, Any]) -> Difference | None:
     """The first step that would use another learning rate, batch or dropout key."""
-    was = read_json(first.folder.path / "draws.json")
+    was = read_json(first.folder.path / DRAWS)
     for key, what in (("steps", "the number of steps"), ("sites", "the sites that draw dropout masks")):
         if was[key] != now[key]:
             return Difference("the plan of all steps", what, was[key], now[key])
@@ -56,7 +56,7 @@ def training(first: Original, folder: Path) -> Difference | None:
 
 def weights_by_step(folder: Path) -> dict[int, dict[str, Any]]:
     """The digests in weights.jsonl by step and tensor, and the loss."""
-    return {row["step"]: row["weights"] | {"the loss": row["loss"]} for row in read_rows(folder / "weights.jsonl")[0]}
+    return {row["step"]: row["weights"] | {"the loss": row["loss"]} for row in read_rows(folder / WEIGHTS)[0]}
 
 
 def measured(path: Path) -> dict[int, dict[str, Any]]:

@@ -17,7 +17,7 @@ from lab.results.reference import finding_line, joins, leans
 from lab.store.manifest import not_paired, pairing_in_words
 
 UNTOLD = "not told in the manifest"
-EDITED = "not counted, since its change is the code that would count it"
+EDITED = "not counted: its change is the code, and there was no run of this seed under the baseline's"
 
 
 def pairing_lines(verdicts: Iterable[Verdict], elsewhere: Mapping[str, str]) -> list[str]:
@@ -27,7 +27,8 @@ def pairing_lines(verdicts: Iterable[Verdict], elsewhere: Mapping[str, str]) -> 
         kinds: dict[str, list[int]] = {}
         for seed in judged_seeds(verdict.evidence):
             run = verdict.evidence.arm.runs[seed]
-            words = EDITED if verdict.evidence.arm.is_edit else pairing_line(run.pairing, elsewhere.get(run.directory))
+            edited = verdict.evidence.arm.is_edit and run.pairing is None
+            words = EDITED if edited else pairing_line(run.pairing, elsewhere.get(run.directory))
             kinds.setdefault(words, []).append(seed)
         lines += [
             f"{shown(verdict.label)}{f', {seed_list(seeds)}' if len(kinds) > 1 else ''}: {words}" for words, seeds in sorted(kinds.items())

@@ -47,6 +47,9 @@ def test_an_edit_that_moves_the_baseline_is_an_arm_of_its_own_and_refused_beside
             (change,) = read_rows(arm.requests)[0][-1]["changes"]
             assert (change["kind"], change["source"]) == ("code", "lab/train/schedule/fall.py")
             trained.run()
+        pairing = read_json(arm.manifest)["pairing"]
+        assert pairing["initial"]["equal"] == pairing["initial"]["of"] == 11 and pairing["initial"]["other"] == []
+        assert (pairing["data"], pairing["dropout"]["shared"]) == ({"unit": "batches", "of": 60, "same": 60}, 3)
         assert len(read_rows(arm.requests)[0]) == 3 and len(folders(trained, "baseline")) == 2
         assert f"code={change['new']}" in trained.lab("report", "--baseline", "ends")
         trained.run("model/norm=rmsnorm", "model/mlp=relu2", "explore=true")  # enters no verdict, so nothing is held against it
