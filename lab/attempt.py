@@ -121,12 +121,14 @@ def train_under_signals(identified: Identified, parts: Any, folder: RunFolder, c
 
 def require_equal_twins(root: Path, identified: Identified, folder: RunFolder, result: Mapping[str, Any]) -> None:
     """Raise MachineError where the same run was trained before and came to other bits. Both stay, and the report says so."""
-    for each in stored(root, identified.identity, identified.job.config):
+    same = [each for identity in (identified.identity, *identified.joined) for each in stored(root, identity, identified.job.config)]
+    for each in same:
         if each.done and each.folder != folder and (differing := unequal(result, read_result(each.folder))):
             raise MachineError(
                 f"this run came to other bits than the same run before: {', '.join(differing)} differ\n"
                 f"  {folder.path}\n  {each.folder.path}\n"
-                f"this machine doesn't repeat itself (memory? a library that was replaced?): python -m lab replay {each.folder.path.name}"
+                f"this machine doesn't repeat itself, or the code moves what its certificate didn't look at\n"
+                f"python -m lab replay {each.folder.path.name}"
             )
 
 
@@ -144,16 +146,25 @@ def fail(folder: RunFolder, error: Exception, claim: Claim, console: Console) ->
         console.log("failure.json could not be written")
 
 
+# What torch raises as a RuntimeError though the machine is at fault, by its words: `torch.OutOfMemoryError` and the like.
+MEMORY = ("OutOfMemoryError", "out of memory", "can't allocate memory", "enforce fail at alloc_cpu", "CUBLAS_STATUS_ALLOC_FAILED")
+DEVICE = ("CUDA error", "device-side assert", "cuDNN error", "HIP error", "AcceleratorError")
+
+
 def explained(error: Exception, folder: RunFolder) -> LabError:
     """A failure of a run as one message; what isn't the user's mistake keeps its traceback in failure.json."""
     if isinstance(error, LabError):
         return error
     where = traceback.extract_tb(error.__traceback__)[-1]
-    if isinstance(error, (MemoryError, OSError)):
-        return MachineError(
-            f"the machine failed this run: {type(error).__name__}: {error}\nthe same command goes on from its last checkpoint"
-        )
-    return MachineError(
-        f"this run failed: {type(error).__name__}: {error}\nat {where.filename}:{where.lineno}, in {where.name}; "
-        f"the traceback is in {folder.log}"
-    )
+    said = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    place = f"at {where.filename}:{where.lineno}, in {where.name}; the traceback is in {folder.log}"
+    told = f"{type(error).__name__}: {error}" if isinstance(error, RuntimeError) else ""
+    if isinstance(error, MemoryError) or any(words in told for words in MEMORY):
+        way = "make room (other programs, fewer runs at once): the same command goes on from its last checkpoint"
+        return MachineError(f"the machine failed this run, memory is out: {said}\n{way}\n{place}")
+    if any(words in told for words in DEVICE):
+        way = "the same command goes on from its last checkpoint, in a fresh process"
+        return MachineError(f"the machine failed this run, its device is lost: {said}\n{way}\n{place}")
+    if isinstance(error, OSError):
+        return MachineError(f"the machine failed this run: {said}\nthe same command goes on from its last checkpoint")
+    return MachineError(f"this run failed: {type(error).__name__}: {error}\n{place}")

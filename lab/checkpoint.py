@@ -22,6 +22,7 @@ from torch import Tensor
 from lab.errors import ConfigError, StoreError
 from lab.files import read_sealed, sealed, write_file, write_json
 
+SCHEMA = 1  # of a checkpoint's JSON file
 KEPT = 2
 TENSOR = "$tensor"
 FLOAT = "$float"  # a number that JSON can't hold: nan, inf, -inf
@@ -61,6 +62,7 @@ def save(
     tensors, rest = pack(checkpoint.state)
     blob = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in apart(tensors).items()})
     about = {
+        "schema": SCHEMA,
         "step": checkpoint.step,
         "identity": identity,
         "offsets": checkpoint.offsets,
@@ -99,7 +101,7 @@ def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def latest(folder: Path, identity: str) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that is whole, and a warning for each newer one that isn't. None when none was ever finished.
 
-    Raises StoreError when every checkpoint is damaged (a run never starts over in silence) or belongs to another run.
+    Raises StoreError when every checkpoint is damaged (a run never starts over in silence), or one is of another version or run.
     """
     warnings: list[str] = []
     for path in sorted(folder.glob("step-*.json"), reverse=True):
@@ -116,12 +118,17 @@ def latest(folder: Path, identity: str) -> tuple[Checkpoint | None, list[str]]:
 
 
 def read(path: Path, identity: str) -> Checkpoint:
-    """The checkpoint whose JSON file this is. Raises Damaged, or StoreError when it belongs to another run."""
+    """The checkpoint whose JSON file this is. Raises Damaged, or StoreError when it is of another version or another run."""
     try:
         about = read_sealed(path)
         blob = path.with_suffix(".safetensors").read_bytes()
     except (OSError, ValueError) as error:
         raise Damaged(str(error)) from error
+    if about.get("schema") != SCHEMA:
+        raise StoreError(
+            f"{path} has schema {about.get('schema', '(none)')}, this version reads {SCHEMA}: another version of the lab wrote it\n"
+            f"go on with that version, or move the run's folder away to train it from the beginning"
+        )
     if about["identity"] != identity:
         raise StoreError(
             f"{path} belongs to run {about['identity'][:12]}, this is run {identity[:12]}: another configuration, code or machine.\n"

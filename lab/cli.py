@@ -216,7 +216,9 @@ def certify(arguments: argparse.Namespace, root: Path) -> None:
     from lab.replay.ask import certify_said
     from lab.request import job_of
 
-    tally = count_changes(Composer(root), (f"baseline={arguments.baseline}", *arguments.overrides))
+    named = [each for each in arguments.overrides if each.startswith("baseline=")]  # as after `python run.py`
+    start = named or [f"baseline={arguments.baseline}"]
+    tally = count_changes(Composer(root), (*start, *(each for each in arguments.overrides if each not in named)))
     print(certify_said(root, job_of(tally, root, "python -m lab certify"), print))
 
 

@@ -18,13 +18,14 @@ from typing import Any
 
 from lab.ablate.certificate import map_hash, read_findings
 from lab.ablate.codemap import LAB, file_of
-from lab.ablate.reference import Reference, baseline_runs
+from lab.ablate.reference import BaselineRun, Reference, baseline_runs, of_bits, others_of
 from lab.config.diff import Change
 from lab.config.identity import arm_id, run_identity
-from lab.errors import MachineError, OneChangeError
-from lab.files import write_json
+from lab.errors import MachineError, OneChangeError, StoreError
+from lab.files import sha256_of, write_json
 from lab.request import Identified
 from lab.store.layout import run_folder, store
+from lab.store.runs import verify
 
 NAMED = 4  # modules that a sentence names
 
@@ -44,9 +45,11 @@ class Edits:
         another change.
         """
         job = identified.job
-        if job.exploring or any(change["kind"] == "code" for change in job.changes):
-            return identified
+        if any(change["kind"] == "code" for change in job.changes):
+            return identified  # a sweep's plan has settled it
         reference = self.reference(identified)
+        if job.exploring or not reference.runs or (job.changes and not reference.touches(identified.manifest["code"])):
+            return identified
         if not reference.excused and reference.finding is None and replay:
             reference = self.certify(identified)
         if reference.excused:
@@ -54,9 +57,14 @@ class Edits:
         if reference.finding is None and not replay:
             self.announce(reference)
             return identified
-        if job.changes:
+        if job.changes and not job.config["explore"]:
             raise OneChangeError(refusal(identified, reference))
         return as_change(identified, reference)
+
+    @property
+    def untried(self) -> bool:
+        """Whether a request was left as it is though its edit would first be tried."""
+        return bool(self._announced)
 
     def announce(self, reference: Reference) -> None:
         """Say once that a replay is due."""
@@ -66,23 +74,23 @@ class Edits:
 
     def reference(self, identified: Identified) -> Reference:
         """What a request's baseline is held against."""
-        job, cohort = identified.job, identified.manifest["cohort"]
-        key = (job.baseline, job.lock, cohort, map_hash(identified.baseline_code))
+        job, cohort, bits = identified.job, identified.manifest["cohort"], sha256_of(identified.manifest["bits"])
+        key = (job.baseline, job.lock, cohort, bits, map_hash(identified.baseline_code))
         if key not in self._references:
             findings, left_out = read_findings(store(self.root), job.baseline)
             for name, why in left_out:
                 self.say(f"runs/{name} can't be used: {why}")
-            runs = baseline_runs(self.root, job.baseline, job.lock, cohort)
+            runs = of_bits(baseline_runs(self.root, job.baseline, job.lock, cohort, self.say), bits)
             self._references[key] = Reference(identified.baseline_code, identified.baseline_change, cohort, runs, tuple(findings))
         return self._references[key]
 
     def certify(self, identified: Identified) -> Reference:
         """Replay the baseline under today's code, in a process of its own, and say what came out."""
         reference = self.reference(identified)
-        chosen = reference.replayed(identified.manifest["bits"])
-        if chosen is None:
+        whole = [run for run in reference.candidates() if self.is_whole(run)]
+        if not whole:
             return reference
-        run, others = chosen
+        run = whole[0]
         self.say(f"edited since the baseline's runs: {named(reference.modules)}\nreplaying {run.folder.path.name} under today's code")
         asked = {
             "root": str(self.root),
@@ -93,7 +101,7 @@ class Edits:
             "trusted_modules": identified.job.reference["trusted_modules"],
             "path": identified.job.reference["data"]["path"],
             "run": str(run.folder.path),
-            "others": [str(each.folder.path) for each in others],
+            "others": [str(each.folder.path) for each in others_of(run, whole)],
         }
         start_replay(self.root, asked)
         self._references.clear()
@@ -102,6 +110,15 @@ class Edits:
         assert found is not None, "a replay that ends leaves its finding"
         self.say(f"  {found.words()} ({found.seconds:.1f} s)")
         return reference
+
+    def is_whole(self, run: BaselineRun) -> bool:
+        """Whether every file of a run is as it was when it finished; one that isn't is told and passed over."""
+        try:
+            verify(run.folder)
+        except StoreError as error:
+            self.say(f"not replayed: {str(error).splitlines()[0]}")
+            return False
+        return True
 
 
 def start_replay(root: Path, asked: dict[str, Any]) -> None:
@@ -124,14 +141,15 @@ def with_joined(identified: Identified, reference: Reference) -> Identified:
 
 
 def as_change(identified: Identified, reference: Reference) -> Identified:
-    """A request for the baseline under edited code, which is an arm of its own."""
+    """A request under edited code: for the baseline it's an arm of its own; beside another change it explores, where that was typed."""
     change = code_change(reference)
-    label = f"code={change.new}"
-    job = replace(identified.job, label=label, changes=[change.record()])
+    changes = [*identified.job.changes, change.record()]
+    label = f"code={change.new}" if len(changes) == 1 else f"{identified.job.label}+code={change.new}"
+    job = replace(identified.job, label=label, changes=changes, exploring=len(changes) > 1)
     manifest = identified.manifest | {"label": label}
     folder = run_folder(Path(job.root), job.baseline, label, manifest["arm_id"], job.seed, identified.identity)
     beside = next((run.folder for run in reference.runs if run.manifest["seed"] == job.seed), None)
-    return replace(identified, job=job, manifest=manifest, folder=folder, edited_from=beside)
+    return replace(identified, job=job, manifest=manifest, folder=folder, edited_from=beside if len(changes) == 1 else None)
 
 
 def code_change(reference: Reference) -> Change:

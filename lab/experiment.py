@@ -131,7 +131,9 @@ class Experiment:
     def trace(self) -> None:
         """Write down what every step will use, and the first weights: what a later replay, and an edit of the code, are held to."""
         self.owned()
-        write_json(self.folder / DRAWS, draws(self.parts))  # at each sitting the same, so what was damaged meanwhile is mended
+        write_json(
+            self.folder / DRAWS, draws(self.parts, self.view.measures)
+        )  # at each sitting the same, so what was damaged meanwhile is mended
         if self.state.step == 0:
             self.files.weights.append(weights_line(0, self.state.loss, self.parts.model))
 
@@ -181,7 +183,7 @@ class Experiment:
             "stopwatch": self.watch.state_dict(),
         }
         counted = Checkpoint(self.state.step, state, self.files.sync(), self.files.digests())
-        kept = 1 if self.state.step == self.steps and self.before_the_end is not None else checkpoint.KEPT
+        kept = 1 if self.state.step == self.steps else checkpoint.KEPT
         checkpoint.save(self.folder / "checkpoint", counted, self.identity, self.owned, kept=kept, keep=self.before_the_end)
 
     def restore(self, found: Checkpoint) -> None:

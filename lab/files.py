@@ -197,7 +197,7 @@ def seal_holds(value: dict[str, Any]) -> bool:
     """Whether a sealed object is as it was when it was sealed."""
     try:
         return bool(sealed(value)[SEAL] == value.get(SEAL))
-    except ValueError:  # NaN, which we never write
+    except (ValueError, RecursionError):  # NaN, or brackets nested too deep to be written again: we never write either
         return False
 
 
@@ -220,7 +220,11 @@ def read_sealed(path: Path) -> dict[str, Any]:
     value = read_json(path)
     if not seal_holds(value):
         raise ValueError(f"{path} was edited or damaged: its own digest isn't that of its content")
-    if json_text(value).encode(errors="backslashreplace") != path.read_bytes():
+    try:
+        written = json_text(value).encode(errors="backslashreplace")
+    except RecursionError:  # with indentation json goes less deep than without
+        written = b""
+    if written != path.read_bytes():
         raise ValueError(f"{path} was edited or damaged: its values are as they were, its bytes aren't")
     return value
 

@@ -35,6 +35,7 @@ class Look:
         self.state = parts.loop.state
         self.lengths_V = data.tokenizer.bytes_per_token()
         self.measured: dict[str, float | None] = dict.fromkeys(METRICS)
+        self.measures = measures(self.state.steps)
 
     def due(self, every: int | None) -> bool:
         """Whether something that is done every so many steps (None: never between), and at the last, is due now."""
@@ -45,15 +46,13 @@ class Look:
         """The evaluations and samples that are due at this step."""
         step, steps, trainer = self.state.step, self.state.steps, self.config["trainer"]
         sampled = trainer["sampling"]["tokens"] > 0 and self.due(trainer["sampling"]["every"])
-        halves = {steps // 2: "half_curve_bits_per_byte", steps: "final_curve_bits_per_byte"}
-        curve = step == 0 or step in halves or self.due(trainer["evaluation"]["every"])
+        curve = step == 0 or step in self.measures.values() or self.due(trainer["evaluation"]["every"])
         if not curve and not sampled:
             return
         judged = self.judged_weights()
         if curve:
             found = self.evaluate("curve", self.text(self.data.curve.path), judged)
-            if step in halves:
-                self.measured[halves[step]] = finite_or_none(found.bits_per_byte)
+            self.measured |= {name: finite_or_none(found.bits_per_byte) for name, at in self.measures.items() if at == step}
         if step == steps:
             self.evaluate("validation", self.unless_stopped(self.text(self.data.validation.path)), judged)
         if sampled:
@@ -126,6 +125,11 @@ class Look:
         """Weights can break in the very last update, so the final measures are looked at as well: what is wrong, or None."""
         broken = [name for name in METRICS if self.measured[name] is None and name.endswith(("per_byte", "per_token"))]
         return f"the final evaluation gave no finite number for {', '.join(broken)}" if broken else None
+
+
+def measures(steps: int) -> dict[str, int]:
+    """The points of the curve that a result keeps: how much the second half of the budget brought is what D is read from."""
+    return {"half_curve_bits_per_byte": steps // 2, "final_curve_bits_per_byte": steps}
 
 
 def interrupted(step: int, steps: int) -> Interrupted:

@@ -54,7 +54,7 @@ def pairing(
 
 def pairing_with_run(parts: Parts, folder: Path) -> dict[str, Any]:
     """The same of a run whose change is the code, with a baseline run of its seed, by the digests that this one left."""
-    was, now = read_json(folder / DRAWS), draws(parts)
+    was, now = read_json(folder / DRAWS), draws(parts, {})
     (first, *_), _ = read_rows(folder / WEIGHTS)
     theirs: dict[str, str] = first["weights"]
     mine = {name: short_digest(parameter) for name, parameter in parts.model.named_parameters()}

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.ablate.codemap import code_map
+from lab.ablate.codemap import code_map, reached
 from lab.ablate.refusal import require_one_change
 from lab.ablate.rule import Tally
 from lab.config.check import check_attention
@@ -21,6 +21,7 @@ from lab.config.identity import arm_id, change_id, cohort_id, of_role, run_ident
 from lab.data.corpora import Corpus
 from lab.data.prepare import PreparedData, prepare, require_length
 from lab.errors import ConfigError
+from lab.files import sha256_of
 from lab.store.abilities import settle_device, told_of_device
 from lab.store.layout import RunFolder, cache, run_folder
 from lab.store.machine import bits_of_machine, cohort_parts
@@ -187,6 +188,7 @@ class Identifier:
                 part(data["tokenizer"]),
                 cache(self.root),
                 bits_per_byte=corpus.bits_per_byte,
+                code=sha256_of(reached(["lab.data.prepare", data["tokenizer"]["_target_"].rpartition(".")[0]], config["trusted_modules"])),
             )
         return self._prepared[key]
 

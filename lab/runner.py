@@ -1,6 +1,6 @@
 """One request, in order: rule, data, identity, edited code, found?, claim, train, result. Knows every room below and does little itself.
 
-Until training starts nothing here imports torch. Started by name (`python -m lab.runner JOB.json`) it trains one frozen job,
+Until training starts nothing here imports torch. Started by name (`python -m lab.runner JOB.json PARENT`) it trains one frozen job,
 so that a sweep can give each run a fresh process without importing torch itself.
 """
 
@@ -46,6 +46,10 @@ def run(job: Job, console: Console, promised: str | None = None) -> dict[str, An
     choice = place(identified)
     if (result := tell_found(identified, choice, console)) is not None:
         return result
+    if choice.beside is not None:
+        console.say(f"the run is there, without {', '.join(choice.missing)}: it is trained once more, beside it, and counts once")
+    for folder in left_behind(identified):
+        console.say(f"stopped under the code from before the edit, and not continued: {folder.path.name}")
     import_everything(identified)
     folder = folder_of(identified, choice)
     begun = has_checkpoint(folder)
@@ -75,6 +79,12 @@ def place(identified: Identified) -> Choice:
     return next((each for each in choices if each.folder is not None and each.folder.result.exists()), choices[0])
 
 
+def left_behind(identified: Identified) -> list[RunFolder]:
+    """Runs of a baseline that were stopped under code which a certificate joins with today's: their rows would mix two codes."""
+    choices = [choose(Path(identified.job.root), identity, identified.job.config) for identity in identified.joined]
+    return [each.folder for each in choices if each.folder is not None and has_checkpoint(each.folder)]
+
+
 def folder_of(identified: Identified, choice: Choice) -> RunFolder:
     """The directory that a choice means."""
     return choice.folder or choice.beside or identified.folder
@@ -88,8 +98,6 @@ def tell_found(identified: Identified, choice: Choice, console: Console) -> dict
         add_request(Path(job.root), folder, job.request)
         console.found(folder, job.request, job.seed, result)
         return result
-    if choice.beside is not None:
-        console.say(f"the run is there, without {', '.join(choice.missing)}: it is trained once more, beside it, and counts once")
     return None
 
 
@@ -122,10 +130,10 @@ def import_everything(identified: Identified) -> None:
 
 
 def main() -> int:
-    """Train the job in the file named on the command line, for a sweep. Exit status as of `run.py`."""
+    """Train the job in the file named on the command line, for the sweep whose process number follows. Exit status as of `run.py`."""
     frozen = read_json(Path(sys.argv[1]))
     leave_on_interrupt()
-    leave_with(frozen["parent"])
+    leave_with(int(sys.argv[2]))
     console = Console(position=frozen["position"])
     sys.path.insert(0, frozen["job"]["root"])  # the project's own modules (trusted_modules), wherever the sweep was typed
     try:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lab.build import Parts
@@ -31,9 +32,9 @@ def at_an_end(step: int, steps: int) -> bool:
     return step <= ENDS or step > steps - ENDS
 
 
-def checkpoint_before_the_end(steps: int) -> int | None:
-    """The step whose checkpoint lets the last ENDS updates be trained again; None where both ends meet."""
-    return steps - ENDS if steps > 2 * ENDS else None
+def checkpoint_before_the_end(steps: int) -> int:
+    """The step whose checkpoint lets the last ENDS updates be trained again; the second half, where there are fewer than both ends."""
+    return steps - min(ENDS, steps // 2)
 
 
 def weights_line(step: int, loss: float, model: nn.Module) -> str:
@@ -45,11 +46,14 @@ def weights_line(step: int, loss: float, model: nn.Module) -> str:
 def short_digest(tensor: Tensor) -> str:
     """16 hex digits of the SHA-256 of a tensor's bytes."""
     plain = tensor.detach().cpu().contiguous()
-    return hashlib.sha256(plain.view(-1).numpy().data).hexdigest()[:16]
+    return hashlib.sha256(plain.view(-1).view(torch.uint8).numpy().data).hexdigest()[:16]
 
 
-def draws(parts: Parts) -> dict[str, Any]:
-    """What each step of a run will use, as digests of `per` steps each: rates, batches, masks; and the sites that draw masks."""
+def draws(parts: Parts, measures: Mapping[str, int]) -> dict[str, Any]:
+    """What each step of a run will use, as digests of `per` steps each: rates, batches, masks; and the sites that draw masks.
+
+    `measures` says at which step each measure of the result is taken.
+    """
     loop = parts.loop
     steps = loop.state.steps
     per = -(-steps // MOST_ENTRIES)
@@ -59,7 +63,8 @@ def draws(parts: Parts) -> dict[str, Any]:
         "batches": (b"".join(each.numpy().tobytes() for each in parts.batches.batch(step)) for step in range(steps)),
         "masks": mask_keys(type(loop.dropout)(loop.dropout.seed), sites, steps, parts.micro_batches),
     }
-    return {"schema": SCHEMA, "steps": steps, "per": per, "sites": sites} | {name: digests(each, per) for name, each in kinds.items()}
+    about = {"schema": SCHEMA, "ends": ENDS, "digits": SHORT, "steps": steps, "per": per, "sites": sites, "measures": dict(measures)}
+    return about | {name: digests(each, per) for name, each in kinds.items()}
 
 
 def drawing_sites(model: nn.Module) -> list[str]:

@@ -7,6 +7,7 @@ import torch
 
 from lab.checkpoint import Checkpoint, digest, latest, pack, save
 from lab.errors import ConfigError, StoreError
+from lab.files import read_json, sealed, write_json
 
 ME, OTHER = "a" * 64, "b" * 64
 
@@ -93,6 +94,17 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
     saved(tmp_path, 5)
     with pytest.raises(StoreError, match="belongs to run aaaaaaaaaaaa, this is run bbbbbbbbbbbb"):
         latest(tmp_path, OTHER)
+
+
+@pytest.mark.parametrize(("schema", "said"), [(99, "schema 99"), (None, r"schema \(none\)")], ids=["a later one", "one without a number"])
+def test_a_checkpoint_of_another_version_is_refused_and_no_older_one_stands_in(tmp_path, schema, said):
+    """Whole and sealed, so it isn't damage; which fields it has, and what they mean, is another version's matter."""
+    saved(tmp_path, 5, 10)
+    path = tmp_path / "step-00000010.json"
+    about = {name: value for name, value in read_json(path).items() if name not in ("schema", "offsets")}
+    write_json(path, sealed(about if schema is None else about | {"schema": schema}))
+    with pytest.raises(StoreError, match=rf"step-00000010\.json has {said}, this version reads 1: (.|\n)*move"):
+        latest(tmp_path, ME)
 
 
 def test_every_bit_flip_is_seen(tmp_path):

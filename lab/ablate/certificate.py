@@ -6,12 +6,12 @@ one cohort. One that found a difference keeps it, so that nobody replays for it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.files import read_json, seal_holds, sealed, sha256_of, write_json
+from lab.files import read_sealed, sealed, sha256_of, write_json
 
 SCHEMA = 1
 CodeMap = Mapping[str, str]
@@ -25,6 +25,8 @@ class Finding:
     change_id: str
     """of the baseline's own composition"""
     cohort: str
+    bits: str
+    """SHA-256 of the bits that were replayed: under others the edit was not tried"""
     run: str
     """directory of the replayed run, below runs/"""
     seed: int
@@ -79,7 +81,7 @@ def certificates(runs: Path, baseline: str) -> Path:
 
 def write_finding(runs: Path, finding: Finding) -> Path:
     """Keep a finding durably, in the place of an older one of the same two maps. Returns its file."""
-    names = (map_hash(finding.old), map_hash(finding.new), finding.cohort, finding.change_id)
+    names = (map_hash(finding.old), map_hash(finding.new), finding.cohort, finding.change_id, finding.bits)
     path = certificates(runs, finding.baseline) / ("-".join(name[:8] for name in names) + ".json")
     write_json(path, sealed({"schema": SCHEMA} | asdict(finding)))
     return path
@@ -90,15 +92,55 @@ def read_findings(runs: Path, baseline: str) -> tuple[list[Finding], list[tuple[
     found, left_out = [], []
     for path in sorted(certificates(runs, baseline).glob("*.json")):
         try:
-            content = read_json(path)
-            if not seal_holds(content):
-                raise ValueError("edited or damaged: its own digest isn't that of its content")
-            if content.get("schema") != SCHEMA:
-                raise ValueError(f"schema {content.get('schema')!r}, this version reads {SCHEMA}")
-            found.append(Finding(**{each.name: content[each.name] for each in fields(Finding)}))
-        except (OSError, ValueError, KeyError) as error:
+            found.append(parse_finding(read_sealed(path), baseline))
+        except (OSError, ValueError) as error:
             left_out.append((path.relative_to(runs).as_posix(), f"{type(error).__name__}: {error}".replace(str(path), path.name)))
     return found, left_out
+
+
+def parse_finding(content: Mapping[str, Any], baseline: str) -> Finding:
+    """What a file in this baseline's folder holds. Raises ValueError for another baseline's finding, and for a field of another type."""
+    if content.get("schema") != SCHEMA:
+        raise ValueError(f"schema {content.get('schema')!r}, this version reads {SCHEMA}")
+    odd = [name for name, fits in FITTING.items() if not fits(content.get(name))]
+    if odd:
+        raise ValueError(f"{', '.join(map(repr, odd))}: not as {'it is' if len(odd) == 1 else 'they are'} written")
+    if content["baseline"] != baseline:
+        raise ValueError(f"it is about baseline {content['baseline']!r}, and lies with those of {baseline!r}")
+    if content["difference"] is None and not content["spans"]:
+        raise ValueError("it says inert, and nothing was replayed")
+    return Finding(**{name: content[name] for name in FITTING})
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def is_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(is_text, value.values()))
+
+
+def is_span(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_count, value))
+
+
+def is_duration(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+FITTING: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("baseline", "change_id", "cohort", "bits", "run"), is_text),
+    "seed": is_count,
+    **dict.fromkeys(("old", "new"), is_map),
+    "spans": lambda value: isinstance(value, list) and all(map(is_span, value)),
+    "other_seeds": lambda value: isinstance(value, list) and all(map(is_count, value)),
+    "difference": lambda value: value is None or (isinstance(value, dict) and {"at", "what"} <= value.keys()),
+    "seconds": is_duration,
+}
 
 
 def joined(code: CodeMap, findings: Iterable[Finding], cohort: str, change_id: str) -> list[dict[str, str]]:

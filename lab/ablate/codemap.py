@@ -22,9 +22,12 @@ from lab.config.ranges import nearest
 from lab.errors import ConfigError, StoreError
 
 ROOTS = ("lab.experiment",)
-# The rooms whose code can move a number. What experiment imports besides (files, errors, the row writer, samples, ...)
-# writes down what was computed, and is left out.
-COUNTED = ("experiment", "look", "build", "streams", "numerics", "device", "data", "model", "train", "hooks", "checkpoint")
+# The rooms whose code can move a number: all that is handed the model. What experiment imports besides (files, errors, the row
+# writer, ...) writes down what was computed, and is left out.
+COUNTED = (
+    *("experiment", "look", "build", "streams", "numerics", "device", "data", "model", "train", "hooks", "checkpoint"),
+    *("sampling", "trace"),
+)
 LAB = Path(__file__).resolve().parents[1]
 
 
@@ -38,9 +41,13 @@ def code_map(resolved: Mapping[str, Any]) -> dict[str, str]:
             require_target(place.removesuffix("._target_"), target)
     observers = tuple(f"hooks.{name}." for name, hook in resolved["hooks"].items() if hook.get("observes") is True)
     named = {path: value for path, value in flatten(resolved).items() if path.endswith("._target_") and not path.startswith(observers)}
-    trusted = tuple(resolved["trusted_modules"])
+    return reached([*ROOTS, *sorted({target.rpartition(".")[0] for target in named.values()})], resolved["trusted_modules"])
+
+
+def reached(roots: Iterable[str], trusted: Iterable[str]) -> dict[str, str]:
+    """Module name -> hash for these modules and all counted ones that they import, wherever they do."""
     found: dict[str, str] = {}
-    waiting = [*ROOTS, *sorted({target.rpartition(".")[0] for target in named.values()})]
+    waiting, trusted = list(roots), tuple(trusted)
     while waiting:
         module = waiting.pop()
         if module in found:
@@ -49,8 +56,8 @@ def code_map(resolved: Mapping[str, Any]) -> dict[str, str]:
         assert path is not None, "roots are ours, targets were looked for, and imports that lead nowhere were left out"
         with explained(path):
             found[module], imports = read_module(module, path.name == "__init__.py", path.read_bytes())
-        reached = [*packages_of(module), *(each for each in imports if counted(each, trusted))]
-        waiting += [each for each in reached if file_of(each) is not None]
+        further = [*packages_of(module), *(each for each in imports if counted(each, trusted))]
+        waiting += [each for each in further if file_of(each) is not None]
     return dict(sorted(found.items()))
 
 

@@ -129,7 +129,7 @@ def proofs(side: Side, folder: Path) -> dict[str, float]:
     state = {"model": parts.model.state_dict(), "optimizer": memory(side.state.optimizer, parts.model)}
     try:
         return {
-            "draws": seconds_of(lambda: write_json(folder / "draws.json", draws(parts)), 1),
+            "draws": seconds_of(lambda: write_json(folder / "draws.json", draws(parts, side.experiment.view.measures)), 1),
             "weights": lines * seconds_of(lambda: weights.append(weights_line(1, 1.0, parts.model)), 5),
             "pairing": seconds_of(lambda: pairing(side.config, side.config, parts, side.data, side.data), 1),
             "checkpoint": seconds_of(lambda: checkpoint.save(folder / "checkpoint", Checkpoint(1, state, {}), "bench"), 1),

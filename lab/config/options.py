@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 
 from lab.config.diff import node
@@ -16,6 +18,9 @@ from lab.config.schema import components
 from lab.errors import ConfigError
 
 LARGEST_OPTION_FILE = 256 << 10
+# Hydra's hand on the environment: the first saves variables of it, secrets too; the second would steer libraries past the fingerprints.
+ENVIRONMENT = ("env_copy", "env_set")
+SUSPECT = re.compile(rb"[*\\]|" + "|".join(ENVIRONMENT).encode())  # a file without any of these is plain: spares reading most of them
 
 
 class OptionFiles:
@@ -24,6 +29,15 @@ class OptionFiles:
     def __init__(self, conf: Path) -> None:
         self.conf = conf
         self._values: dict[tuple[str, str], dict[str, Any]] = {}
+        self._plain = False
+
+    def require_plain(self) -> None:
+        """Every file under conf/ may be loaded, by Hydra too. Raises ConfigError. Asked once: edits come with another process."""
+        if not self._plain:
+            for path in sorted(self.conf.rglob("*.yaml")):
+                with suppress(OSError):  # told where it is chosen
+                    require_plain(path)
+        self._plain = True
 
     @cached_property
     def groups(self) -> dict[str, list[str]]:
@@ -115,10 +129,32 @@ def _coerce_numbers(spot: dict[str, Any]) -> None:
             spot[key] = float(value)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file as a plain tree, interpolations kept. Raises ConfigError when it is too large or isn't a mapping."""
-    if path.stat().st_size > LARGEST_OPTION_FILE:
+def require_plain(path: Path) -> None:
+    """Refuse a file that is too large, repeats itself by aliases, or lets Hydra at the environment. Raises ConfigError.
+
+    Before anything expands it: 258 bytes of aliases cost OmegaConf 42 s. What isn't YAML is told by whoever loads it.
+    """
+    content = path.read_bytes() if path.stat().st_size <= LARGEST_OPTION_FILE else None
+    if content is None:
         raise ConfigError(f"{path} has {path.stat().st_size} bytes; a configuration file has at most {LARGEST_OPTION_FILE}")
+    if not SUSPECT.search(content):
+        return
+    in_key = False
+    with suppress(yaml.YAMLError):
+        for token in yaml.scan(content):
+            in_key = isinstance(token, yaml.KeyToken) or (in_key and not isinstance(token, yaml.ValueToken))
+            where = f"{path}, line {token.start_mark.line + 1}"
+            if isinstance(token, yaml.AliasToken):
+                raise ConfigError(f"{where}: *{token.value} is a YAML alias; few bytes of them can stand for millions\nwrite the value out")
+            if in_key and isinstance(token, yaml.ScalarToken) and token.value in ENVIRONMENT:
+                raise ConfigError(
+                    f"{where}: hydra.job.{token.value} reads or sets the environment, past what a run is known by\nleave it out"
+                )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as a plain tree, interpolations kept. Raises ConfigError when it is too large, has aliases or isn't a mapping."""
+    require_plain(path)
     tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} must hold `key: value` lines")

@@ -56,6 +56,7 @@ def check_typed(overrides: Sequence[str], files: OptionFiles) -> None:
 
 def check_single(overrides: Sequence[str], files: OptionFiles) -> None:
     """Refuse the wrong ones among the words of a sweep that list no values; the lists are checked arm by arm."""
+    files.require_plain()
     for override in parse(overrides):
         if not override.is_sweep_override():
             check_key(override, override.input_line or "", files)
@@ -64,7 +65,7 @@ def check_single(overrides: Sequence[str], files: OptionFiles) -> None:
 def check_key(override: Override, text: str, files: OptionFiles) -> None:
     """One override's key: known, allowed on a command line, and with an option that exists."""
     key = override.key_or_group
-    if key.startswith(("hydra.", "hydra/")):
+    if key == "hydra" or key.startswith(("hydra.", "hydra/")):  # the first: +hydra={job: ...}
         if not key.startswith(HYDRA_KEYS):
             raise ConfigError(
                 f"{text}: this setting of Hydra would go around the run's place or the rule\nleave it out; allowed: {', '.join(HYDRA_KEYS)}"
@@ -112,7 +113,8 @@ def check_option(group: str, value: Any, text: str, files: OptionFiles) -> None:
 
 @contextmanager
 def explained(overrides: Sequence[str], files: OptionFiles) -> Iterator[None]:
-    """Turn what Hydra, OmegaConf and YAML raise into one message for the user."""
+    """Turn what Hydra, OmegaConf and YAML raise into one message for the user; they see no file that isn't plain."""
+    files.require_plain()
     try:
         yield
     except (HydraException, OmegaConfBaseException, YAMLError, AssertionError, ValueError) as error:

@@ -25,8 +25,6 @@ from lab.errors import DataError, MachineError
 from lab.files import read_json, sha256_file, sha256_of, write_json
 
 META = "prepared.json"
-# Whose edit makes other files of the same text: what an older one prepared must not be found then.
-PREPARES = ("prepare.py", "split.py", "tokenfile.py")
 CHUNK = 1 << 20
 
 log = logging.getLogger(__name__)
@@ -75,6 +73,7 @@ def prepare(
     cache: Path,
     *,
     bits_per_byte: float | None = None,
+    code: str = "",
 ) -> PreparedData:
     """The prepared data, from the cache when it's there, whole.
 
@@ -83,6 +82,7 @@ def prepare(
     tokenizer         one that learns is fitted to the training range first
     cache             folder in which each preparation has a folder of its own
     bits_per_byte     the entropy rate of the text's source, handed through
+    code              a digest of the code that prepares: what older code has prepared is not found
 
     Raises DataError when the corpus is smaller than asked or the tokenizer refuses it, MachineError when the cache can't be
     written. Safe to call from several processes at once: each writes whole files, and the same ones.
@@ -100,7 +100,7 @@ def prepare(
         "tokenizer": tokenizer_identity(tokenizer),
         "validation_bytes": validation_bytes,
         "curve_bytes": curve_bytes,
-        "code": [sha256_file(Path(__file__).with_name(name)) for name in PREPARES],
+        "code": code,
     }
     folder = cache / sha256_of(made_from)[:32]
     files = _find(folder, ranges, made_from, tokenizer) or _make(folder, ranges, made_from, tokenizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 from lab import checkpoint, experiment
 from lab.build import Parts
-from lab.errors import Interrupted
+from lab.errors import Interrupted, MachineError, StoreError
+from lab.look import measures
 from lab.replay import compare
 from lab.replay.ask import Difference, Original
 from lab.trace import ENDS, checkpoint_before_the_end, draws
@@ -48,36 +50,43 @@ def whole(first: Original, scratch: Path, tell: Callable[[str], None]) -> Differ
 def ends(first: Original, others: list[Original], scratch: Path) -> tuple[list[list[int]], Difference | None]:
     """The first and the last steps of a finished run trained again, with its final evaluation; of the others what they draw.
 
-    Returns the stretches of steps (first and last update, counted from 0), and the first difference, or None.
+    Returns the stretches of steps (first and last update, counted from 0), and the first difference, or None. Code that can't train
+    the run any more differs too; a machine's fault or a damaged run raises.
     """
+    at = checkpoint_before_the_end(first.result["steps"])
+    spans = [[0, min(ENDS, at) - 1], [at, first.result["steps"] - 1]]
+    try:
+        return spans, first_difference(first, others, at, scratch)
+    except (StoreError, MachineError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return spans, Difference("the replay", f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}", None, str(error))
+
+
+def first_difference(first: Original, others: list[Original], at: int, scratch: Path) -> Difference | None:
+    """The first thing that isn't bit-equal, in the order in which a run makes it; the other seeds before any training."""
     parts = experiment.assemble(first.config, first.data)
-    steps = parts.loop.state.steps
-    at = checkpoint_before_the_end(steps)
-    spans = [[0, ENDS - 1], [at, steps - 1]] if at is not None else [[0, steps - 1]]
     found = before_training(first, parts)
     for other in others:
         found = found or of_seed(other, before_training(other, experiment.assemble(other.config, other.data)))
     if found is not None:
-        return spans, found
-    folder = scratch / "first"
-    outcome = train(first, parts, folder, Silent(), (lambda: False) if at is None else (lambda: parts.loop.state.step >= ENDS))
-    found = compare.training(first, folder)
-    if at is not None and found is None:
-        folder = scratch / "last"
-        begin_at(first, at, folder)
-        outcome = train(first, experiment.assemble(first.config, first.data), folder, Silent(), lambda: False)
-        found = compare.training(first, folder)
+        return found
+    train(first, parts, scratch / "first", Silent(), lambda: parts.loop.state.step >= min(ENDS, at))
+    found = compare.training(first, scratch / "first")
     if found is not None:
-        return spans, found
+        return found
+    begin_at(first, at, scratch / "last")
+    outcome = train(first, experiment.assemble(first.config, first.data), scratch / "last", Silent(), lambda: False)
     assert outcome is not None, "the last stretch is trained to its end"
-    return spans, compare.outcomes(first, asdict(outcome), folder)
+    return compare.training(first, scratch / "last") or compare.outcomes(first, asdict(outcome), scratch / "last")
 
 
 def before_training(first: Original, parts: Parts) -> Difference | None:
     """What can be compared without a step: tokens, what every step draws, the first weights."""
     if first.manifest["tokens"] != first.data.token_digest:
         return Difference("the data", "the token files", first.manifest["tokens"][:16], first.data.token_digest[:16])
-    return compare.draws(first, draws(parts)) or compare.first_weights(first, parts.model)
+    return compare.draws(first, draws(parts, measures(parts.loop.state.steps))) or compare.first_weights(first, parts.model)
 
 
 def of_seed(other: Original, found: Difference | None) -> Difference | None:

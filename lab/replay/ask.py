@@ -20,7 +20,7 @@ from lab.config.identity import of_role
 from lab.data.prepare import PreparedData
 from lab.edits import Edits
 from lab.errors import OneChangeError, StoreError
-from lab.files import read_json
+from lab.files import read_json, sha256_of
 from lab.request import Identifier, Job, on_this_machine
 from lab.store.layout import RunFolder, store
 from lab.store.machine import bits_of_machine, set_variables
@@ -81,8 +81,8 @@ def replay_said(root: Path, folder: RunFolder, tell: Callable[[str], None], path
     """What a replay of a whole run came to. Raises StoreError where it isn't bit-identical, naming what of its fingerprints moved."""
     first = original(folder, Identifier(root), path)
     moves = moved_parts(first)
-    for move in moves:
-        tell(f"another one today: {move}")
+    if moves:
+        tell(f"{len(moves)} of its fingerprints' parts are others today; training it again all the same")
     difference = replay(first, tell)
     if difference is None:
         result = first.result
@@ -102,7 +102,7 @@ def certify_said(root: Path, job: Job, tell: Callable[[str], None]) -> str:
     if not reference.runs:
         return f"baseline `{job.baseline}` has no finished run in this cohort: there's nothing to excuse, and today's code becomes its code"
     if any(run.code == reference.code for run in reference.runs):
-        return f"nothing was edited since the runs of baseline `{job.baseline}` (code {map_hash(reference.code)[:8]})"
+        return f"nothing that baseline `{job.baseline}` executes was edited since its runs (code {map_hash(reference.code)[:8]})"
     if not reference.excused and reference.finding is None:
         reference = edits.certify(identified)
     if not reference.excused:
@@ -157,6 +157,7 @@ def certify(asked: Mapping[str, Any]) -> Finding:
         baseline=asked["baseline"],
         change_id=asked["change_id"],
         cohort=asked["cohort"],
+        bits=sha256_of(first.manifest["bits"]),
         run=first.folder.path.relative_to(runs).as_posix(),
         seed=first.manifest["seed"],
         old=first.manifest["code"],

@@ -9,20 +9,29 @@ from typing import Any
 from torch import nn
 
 from lab import checkpoint
+from lab.config.diff import flatten
 from lab.files import read_json, read_rows
 from lab.replay.ask import Difference, Original
 from lab.trace import DRAWS, WEIGHTS, short_digest
 
 KINDS = {"rates": "the learning rate", "batches": "the batch", "masks": "the keys of the dropout masks"}
+ABOUT = {
+    "schema": "the form in which it is written down",
+    "ends": "how many steps are written down at each end",
+    "digits": "the length of its digests",
+    "steps": "the number of steps",
+    "sites": "the sites that draw dropout masks",
+    "measures": "the steps at which the result's measures are taken",
+}
 EQUAL = ("weights", "judged_weights", "optimizer")
 
 
 def draws(first: Original, now: Mapping[str, Any]) -> Difference | None:
     """The first step that would use another learning rate, batch or dropout key."""
     was = read_json(first.folder.path / DRAWS)
-    for key, what in (("steps", "the number of steps"), ("sites", "the sites that draw dropout masks")):
-        if was[key] != now[key]:
-            return Difference("the plan of all steps", what, was[key], now[key])
+    for key, what in ABOUT.items():
+        if was.get(key) != now[key]:
+            return Difference("the plan of all steps", what, was.get(key), now[key])
     places = [
         (number * was["per"], what, old, new)
         for kind, what in KINDS.items()
@@ -47,8 +56,7 @@ def training(first: Original, folder: Path) -> Difference | None:
     (was, old), (now, new) = ((weights_by_step(each), measured(each / "metrics.jsonl")) for each in (first.folder.path, folder))
     for step in sorted(now.keys() | new.keys()):
         for before, after in ((was.get(step, {}), now.get(step, {})), (old.get(step, {}), new.get(step, {}))):
-            shared = [name for name in before if name in after]
-            found = first_of(f"step {step}", {name: before[name] for name in shared}, {name: after[name] for name in shared})
+            found = first_shared(f"step {step}", before, after)
             if found is not None:
                 return found
     return None
@@ -73,22 +81,21 @@ def outcomes(first: Original, now: Mapping[str, Any], folder: Path) -> Differenc
     for key in ("status", "step", "diverged"):
         if was[key] != now[key]:
             return Difference("the end", key, was[key], now[key])
-    found = first_of("the final evaluation", was["metrics"], now["metrics"])
     digests = [{name: each["digests"].get(name, "none") for name in EQUAL} for each in (was, now)]
+    found = first_shared("the final evaluation", was["metrics"], now["metrics"])
     return found or first_of("the end", *digests) or last_states(first, folder)
 
 
 def last_states(first: Original, folder: Path) -> Difference | None:
-    """The first part of the last checkpoint that differs; hooks' memories lie in it. Time and observers don't count."""
+    """The first part of the last checkpoint that differs, of what both keep; hooks' memories lie in it. Time and observers don't count."""
     (old, _), (new, _) = (checkpoint.latest(each / "checkpoint", first.manifest["identity"]) for each in (first.folder.path, folder))
     if old is None or new is None or old.step != new.step:
         return None  # a run that diverged; its last checkpoints needn't be of one step
     parts = []
     for each in (old, new):
-        hooks = {name: state for name, state in each.state["hooks"].items() if name in new.state["hooks"]}
-        tensors, rest = checkpoint.pack({name: part for name, part in each.state.items() if name != "stopwatch"} | {"hooks": hooks})
-        parts.append({name: short_digest(tensor) for name, tensor in tensors.items()} | {"what isn't a tensor": rest})
-    return first_of(f"the state at step {old.step}", parts[0], parts[1])
+        tensors, rest = checkpoint.pack({name: part for name, part in each.state.items() if name != "stopwatch"})
+        parts.append({name: short_digest(tensor) for name, tensor in tensors.items()} | flatten(rest))
+    return first_shared(f"the state at step {old.step}", *parts)
 
 
 def first_of(at: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Difference | None:
@@ -97,3 +104,9 @@ def first_of(at: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Differe
         if was.get(name) != now.get(name):
             return Difference(at, name, was.get(name), now.get(name))
     return None
+
+
+def first_shared(at: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Difference | None:
+    """The same, of the names that both have."""
+    shared = [name for name in was if name in now]
+    return first_of(at, {name: was[name] for name in shared}, {name: now[name] for name in shared})

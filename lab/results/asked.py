@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from lab.results.record import Request, Run
+from lab.results.record import LARGEST_INTEGER, Request, Run
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,10 @@ def judged_request(request: Request) -> bool:
 
 
 def pool(found: Iterable[Run], under: Iterable[Request]) -> tuple[list[Asked], tuple[Run, ...]]:
-    """Each identity once (with an outcome, if any of its folders has one), with its requests; and the runs that only explore."""
+    """Each identity once, with its requests; and the runs that only explore.
+
+    Of several folders one with an outcome counts, and of these the one that was asked for first: a later twin must not replace it.
+    """
     requests: dict[str, list[Request]] = {}
     for request in under:
         requests.setdefault(request.directory, []).append(request)
@@ -45,7 +48,8 @@ def pool(found: Iterable[Run], under: Iterable[Request]) -> tuple[list[Asked], t
         same.setdefault(run.identity, []).append(run)
     asked, explored = [], []
     for runs in same.values():
-        run = min(runs, key=lambda run: (not run.done, run.directory))
+        first = {run.directory: min((each.number for each in requests.get(run.directory, [])), default=LARGEST_INTEGER) for run in runs}
+        run = min(runs, key=lambda run: (not run.done, first[run.directory], run.directory))
         wanted = sorted((request for twin in runs for request in requests.get(twin.directory, [])), key=lambda request: request.number)
         if ordinary := tuple(request for request in wanted if judged_request(request)):
             asked.append(Asked(run, ordinary))

@@ -33,7 +33,8 @@ class Pair:
     baseline: float | None
     same_bits: bool
     same_weights: bool
-    not_paired: tuple[str, ...]  # what the arm's run doesn't share with the baseline: initial values, data
+    not_paired: tuple[str, ...]  # what the arm's run doesn't share with the baseline: initial values, data, keys of dropout
+    told: bool  # whether its manifest says what it shares at all
 
     @property
     def stable(self) -> bool:
@@ -89,6 +90,11 @@ class Evidence:
         return tuple(dict.fromkeys(part for pair in self.pairs for part in pair.not_paired))
 
     @property
+    def untold(self) -> tuple[int, ...]:
+        """Judged seeds whose pairing nobody counted. An edit of the code has none where no baseline run of its seed stood beside it."""
+        return () if self.arm.is_edit else tuple(pair.seed for pair in self.pairs if not pair.told)
+
+    @property
     def across_bits(self) -> int:
         return sum(not pair.same_bits for pair in self.pairs)
 
@@ -137,7 +143,7 @@ def make_pair(arm: Run, baseline: Run, measure: str) -> Pair | None:
     same = arm.weights is not None and arm.weights == baseline.weights
     same = same and arm.diverged_step == baseline.diverged_step
     apart = tuple(not_paired(arm.pairing)) if arm.pairing else ()
-    return Pair(arm.seed, values[0], values[1], arm.bits == baseline.bits, same, apart)
+    return Pair(arm.seed, values[0], values[1], arm.bits == baseline.bits, same, apart, arm.pairing is not None)
 
 
 def estimate_of(pairs: Iterable[Pair], level: float) -> Paired | None:

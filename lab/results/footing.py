@@ -12,8 +12,9 @@ from lab.results.collect import Lab
 from lab.results.evidence import Evidence
 from lab.results.lineup import Lineup
 from lab.results.pin import Pin
-from lab.results.reading import Verdict, seed_list, shown
+from lab.results.reading import Verdict
 from lab.results.reference import finding_line, joins, leans
+from lab.results.wording import seed_list, shown
 from lab.store.manifest import not_paired, pairing_in_words
 
 UNTOLD = "not told in the manifest"

@@ -18,15 +18,16 @@ from lab.results.asked import (
     counted_as,
     first_request,
     grouped,
-    judged_request,
     newest_request,
     pool,
     within,
 )
 from lab.results.collect import Lab
+from lab.results.families import find_families
 from lab.results.pin import Pin
-from lab.results.record import Request, Run
+from lab.results.record import Run
 from lab.results.reference import Reference, find_references, way_out, why_aside
+from lab.results.wording import seed_list
 
 BASELINE = "baseline"
 
@@ -184,11 +185,18 @@ def choose_arms(
         elif not here[0].is_edit and (why := why_aside(run.code, reference, name)):
             asides.append(Aside(label, why))
         elif change in chosen:
-            asides.append(Aside(label, f"other code, not compared: superseded by a newer arm of this change, {chosen[change].arm_id[:6]}"))
+            newer = f"other code, not compared: superseded by a newer arm of this change, {chosen[change].arm_id[:6]}"
+            asides.append(Aside(label, f"{newer}{what_lies(here)}"))
         else:
             of_change = [item for group in arms.values() for item in group if counted_as(item) == change]
             chosen[change] = make_arm(label, first_request(of_change).study, here, baseline.runs if baseline else {}, here[0].is_edit)
     return tuple(sorted(chosen.values(), key=lambda arm: first_request(arms[arm.arm_id]).number)), asides
+
+
+def what_lies(items: Iterable[Asked]) -> str:
+    """The outcomes that a superseded arm had come to: they are lost to the newer one, which starts with its own seeds."""
+    seeds = sorted({item.run.seed for item in items if item.run.done})
+    return f", which doesn't count its {seed_list(seeds)}" if seeds else ""
 
 
 def tell_apart(arms: Mapping[str, list[Asked]], cohort: str | None) -> dict[str, str]:
@@ -222,23 +230,3 @@ def other_baselines(asked: Iterable[Asked], baseline: Arm | None) -> list[Aside]
         )
         for arm_id, items in sorted(grouped(asked).items())
     ]
-
-
-def find_families(under: Iterable[Request], found: Iterable[Run], base_ids: set[str]) -> dict[str, frozenset[str]]:
-    """Per study every arm ever requested in it under this pin, whether or not there is data: this is what Holm corrects for."""
-    runs = {run.directory: run for run in found}
-    arm_ids = {directory: run.arm_id for directory, run in runs.items()}
-    first_study: dict[tuple[str, str], str] = {}  # of each change, whatever its code: an edited arm stays in the family it was declared in
-    requests = sorted((each for each in under if judged_request(each) and each.changes == 1), key=lambda request: request.number)
-    families: dict[str, set[str]] = {}
-    for request in requests:
-        if (arm_id := arm_ids.get(request.directory)) is not None and (request.edit or arm_id not in base_ids):
-            change = runs[request.directory].change_id, arm_id if request.edit else ""
-            study = first_study.setdefault(change, request.study)
-            for each in (request.study, study):
-                families.setdefault(each, set()).add(arm_id)
-    named = {(request.study, request.label) for request in requests if request.directory in arm_ids}
-    for request in requests:
-        if request.directory not in arm_ids and (request.study, request.label) not in named:
-            families.setdefault(request.study, set()).add(request.label)
-    return {study: frozenset(family) for study, family in sorted(families.items())}

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from lab.results.evidence import Evidence, Outlook
 from lab.results.pin import Pin
 from lab.results.statistics import Paired, cautious_factor, look_that_settles
+from lab.results.wording import (
+    contains_zero,
+    counted,
+    difference,
+    duration,
+    interval,
+    level_name,
+    look_name,
+    p_value,
+    seed_list,
+    shown,
+    size,
+)
 
 Word = Literal["before the first look", "identical", "unstable", "stabler", "better", "worse", "no difference", "cannot tell"]
 MOST_SEEDS = 1000  # what a reader could still take for a plan
@@ -27,6 +39,7 @@ class Verdict:
     family: int
     outlook: Outlook
     screening: bool
+    doubts: tuple[str, ...]  # runs or code that it stands on and that were seen to be unequal where they ought to be equal
     reading: str
 
     @property
@@ -56,15 +69,25 @@ def read(verdict: Verdict, pin: Pin, smallest_effect: float | None) -> str:
     """The sentence of one arm."""
     about = Context(verdict, pin, smallest_effect)
     tag = " (screening)" if verdict.screening else ""
-    across, apart = verdict.evidence.across_bits, verdict.evidence.not_paired
-    marks = [f"{counted(across, 'pair')} across bits"] * bool(across) + [f"not paired in {' and '.join(apart)}"] * bool(apart)
-    marked = f" ({'; '.join(marks)})" if marks else ""
+    marked = f" ({'; '.join(marks)})" if (marks := marks_of(verdict)) else ""
     parts = [f"{shown(verdict.label)}{tag}: {verdict.said}{marked}.", BODIES[verdict.word](about)]
     if verdict.evidence.waiting and verdict.word != "identical":
         parts.append(f"{counted(len(verdict.evidence.waiting), 'more seed')} trained, judged at their look.")
     if verdict.word not in DECIDED:
         parts.append(ahead(about))
     return " ".join(part for part in parts if part)
+
+
+def marks_of(verdict: Verdict) -> list[str]:
+    """What a verdict must not be read without."""
+    evidence = verdict.evidence
+    across, apart, untold = evidence.across_bits, evidence.not_paired, len(evidence.untold)
+    return [
+        *([f"{counted(across, 'pair')} across bits"] if across else []),
+        *([f"not paired in {' and '.join(apart)}"] if apart else []),
+        *([f"pairing not told for {counted(untold, 'run')}"] if untold else []),
+        *verdict.doubts,
+    ]
 
 
 def say_before(about: Context) -> str:
@@ -176,71 +199,10 @@ def numbers(about: Context) -> str:
     return f"{difference(estimate, about.pin)}, {level_name(about.pin)} {interval(estimate)} ({counted(estimate.n, 'seed')})"
 
 
-def level_name(pin: Pin) -> str:
-    looks = f" (adjusted for {len(pin.looks)} looks)" if len(pin.looks) > 1 else ""
-    return f"{100 * (1 - pin.alpha):g} % interval{looks}"
-
-
-def difference(estimate: Paired | None, pin: Pin) -> str:
-    return f"{signed(estimate.mean, estimate)} {pin.unit}" if estimate else "unknown"
-
-
-def interval(estimate: Paired) -> str:
-    assert estimate.low is not None
-    assert estimate.high is not None
-    return f"{signed(estimate.low, estimate)} to {signed(estimate.high, estimate)}"
-
-
-def signed(value: float, estimate: Paired) -> str:
-    """With as many decimals as give the half-width two digits: more would be noise."""
-    return f"{value:+.{decimals(estimate.half_width or abs(estimate.mean))}f}"
-
-
-def decimals(scale: float) -> int:
-    return min(8, max(0, 1 - math.floor(math.log10(scale)))) if scale > 0 else 4
-
-
-def size(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2g}"
-
-
-def contains_zero(estimate: Paired) -> bool:
-    return estimate.low is None or estimate.high is None or estimate.low <= 0 <= estimate.high
-
-
 def p_of(verdict: Verdict) -> str:
     return f"p {p_value(verdict.p, 'unknown')} (Holm, {counted(verdict.family, 'arm')})"
-
-
-def p_value(p: float | None, missing: str) -> str:
-    return missing if p is None else "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def diverged(evidence: Evidence) -> str:
     n = len(evidence.pairs)
     return f"{evidence.diverged_arm} of {n} runs diverged here, {evidence.diverged_baseline} of {n} in the baseline"
-
-
-def duration(seconds: float) -> str:
-    if seconds < 90:
-        return counted(round(seconds), "second")
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
-
-
-def look_name(look: int | None) -> str:
-    return "more than the last look" if look is None else str(look)
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def seed_list(seeds: Iterable[int]) -> str:
-    listed = [str(seed) for seed in seeds]
-    return f"{'seed' if len(listed) == 1 else 'seeds'} {', '.join(listed)}"
-
-
-def shown(label: str) -> str:
-    """A label with its groups written by dots, as in model.norm=rmsnorm; what stands after '=' is left alone."""
-    words = [word.partition("=") for word in label.split(" ")]
-    return " ".join(path.replace("/", ".") + sign + value for path, sign, value in words)

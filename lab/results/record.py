@@ -7,11 +7,12 @@ directory unreadable (`Unreadable`, with the reason), never a crash and never a 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.files import read_json, read_rows, seal_holds, sha256_of
+from lab.files import read_json, read_rows, read_sealed, sha256_of
 from lab.store.manifest import pairing_is_sound
 
 SCHEMA = 1
@@ -82,14 +83,12 @@ class Run:
 
 def read_run(folder: Path, directory: str) -> Run:
     """The run in `folder`; `directory` is its name relative to runs/. Raises Unreadable with the reason."""
-    manifest = read_object(folder / "manifest.json")
+    manifest = read_object(folder / "manifest.json", read_sealed)
     require_schema(manifest, "manifest.json")
-    if not seal_holds(manifest):
-        raise Unreadable("manifest.json was edited or damaged: its own digest isn't that of its content")
     if not pairing_is_sound(manifest.get("pairing")):
         raise Unreadable("manifest.json: 'pairing' isn't as it is written")
     identity = text(manifest, "identity", "manifest.json")
-    result = read_object(folder / "result.json") if (folder / "result.json").exists() else None
+    result = read_object(folder / "result.json", read_sealed) if (folder / "result.json").exists() else None
     outcome = read_outcome(result, identity) if result is not None else read_no_outcome(folder)
     code = table(manifest, "code", "manifest.json")
     seed = whole(manifest.get("seed"))
@@ -124,8 +123,6 @@ def read_run(folder: Path, directory: str) -> Run:
 def read_outcome(result: dict[str, Any], identity: str) -> dict[str, Any]:
     """The fields of a Run that result.json decides."""
     require_schema(result, "result.json")
-    if not seal_holds(result):
-        raise Unreadable("result.json was edited or damaged: its own digest isn't that of its content")
     if result.get("identity") != identity:
         raise Unreadable("result.json belongs to another run: its identity isn't the manifest's")
     if result.get("status") not in ("finished", "diverged"):
@@ -161,7 +158,7 @@ def read_no_outcome(folder: Path) -> dict[str, Any]:
     if (folder / "failure.json").exists():
         status = "failed"
         try:
-            reason = str(read_object(folder / "failure.json").get("error"))
+            reason = str(read_object(folder / "failure.json", read_json).get("error"))
         except Unreadable as error:
             reason = str(error)
     return {"status": status, "metrics": {}, "cost": {}, "weights": None, "trained": {}, "diverged_step": None, "reason": reason}
@@ -190,10 +187,10 @@ def parse_request(row: dict[str, Any], directory: str) -> Request | None:
     return Request(number=number, changes=len(changes), exploring=exploring, edit=edit, directory=directory, **texts)
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """A JSON object, or Unreadable with the file's name (never its place on this machine) and the reason."""
     try:
-        return read_json(path)
+        return read(path)
     except FileNotFoundError as error:
         raise Unreadable(f"no {path.name}") from error
     except ValueError as error:

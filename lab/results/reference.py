@@ -51,7 +51,8 @@ def find_reference(items: Iterable[Asked], findings: Iterable[Finding], cohort: 
     arm_ids = {item.run.arm_id for item in meant if item.is_baseline}
     bases = [item for item in meant if item.is_baseline or (item.run.arm_id in arm_ids and not item.is_edit)]
     newest = max((item for item in bases if item.is_baseline), key=plainly_asked)
-    maps = joined(newest.run.code, findings, cohort, change_id)
+    findings = [each for each in findings if (each.cohort, each.change_id) == (cohort, change_id)]
+    maps = joined_maps(newest.run.code, findings, cohort, change_id)
     names = {map_hash(each) for each in maps}
     inside = [map_hash(item.run.code) in names for item in bases]
     return Reference(
@@ -60,8 +61,19 @@ def find_reference(items: Iterable[Asked], findings: Iterable[Finding], cohort: 
         items=tuple(item for item, here in zip(bases, inside, strict=True) if here),
         older=tuple(item for item, here in zip(bases, inside, strict=True) if not here and not item.is_edit),
         maps=tuple(maps),
-        findings=tuple(each for each in findings if (each.cohort, each.change_id) == (cohort, change_id)),
+        findings=tuple(findings),
     )
+
+
+def joined_maps(code: CodeMap, findings: list[Finding], cohort: str, change_id: str) -> list[dict[str, str]]:
+    """The maps that certificates join with `code`, itself first, without those that a direct comparison told apart from another of them.
+
+    A replay that found a difference wins over any chain of certificates, which looked at a few steps each.
+    """
+    names = {map_hash(each) for each in joined(code, findings, cohort, change_id)}
+    ends = [(each, {map_hash(each.old), map_hash(each.new)}) for each in findings]
+    apart = {name for each, both in ends if not each.inert and both <= names for name in both} - {map_hash(code)}
+    return joined(code, [each for each, both in ends if not both & apart], cohort, change_id)
 
 
 def plainly_asked(item: Asked) -> tuple[int, str]:

@@ -6,7 +6,7 @@ Nothing in it depends on the day, the machine or the place of the project, so th
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rich import box
 from rich.console import Console
@@ -15,15 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.ablate.certificate import read_findings
-from lab.results.collect import Lab, load
+from lab.results.collect import load
 from lab.results.footing import trained_elsewhere
-from lab.results.lineup import Arm, line_up
+from lab.results.lineup import line_up
 from lab.results.pin import read_pin
 from lab.results.reading import Word
-from lab.results.record import LeftOut, Run
-from lab.results.sections import COLUMNS, Report, commands, head, lists, plain, readings, rows
+from lab.results.record import LeftOut
+from lab.results.sections import COLUMNS, Report, commands, head, lists, readings, rows
 from lab.results.smallest_effect import find_smallest_effect
+from lab.results.twice import refuted, unequal_twins
 from lab.results.verdict import judge
+from lab.store.plain import plain
 
 # a help for the eye only: the words say it all
 COLOURS: dict[Word, str] = {"better": "green", "worse": "red", "unstable": "red", "stabler": "green", "identical": "yellow"}
@@ -42,45 +44,16 @@ def build(root: Path, baseline: str) -> Report:
     effect = find_smallest_effect(pin, root / "runs", lineup.baseline, lineup.cohort)
     directories = {request.directory for request in lab.asked if request.baseline == baseline}
     mine = [run for run in lab.found if run.directory in directories]
-    left_out = [item for item in lab.left_out if item.name.startswith(f"{baseline}/") or item.name in directories]
+    left_out = [item for item in lab.left_out if item.name.startswith(f"{baseline}/") or item.name in directories or hides_requests(item)]
     left_out += [LeftOut(name, why) for name, why in damaged]
-    unequal = (*unequal_twins(lab, mine), *refuted(lineup.baseline))
-    elsewhere = trained_elsewhere(lab, pin)
-    return Report(pin, effect, lineup, judge(lineup, pin, effect), len(mine), unequal, tuple(left_out), elsewhere)
+    unequal = (*unequal_twins(lab.found, mine), *refuted(lineup))
+    verdicts, elsewhere = judge(lineup, pin, effect, unequal), trained_elsewhere(lab, pin)
+    return Report(pin, effect, lineup, verdicts, len(mine), tuple(each.line for each in unequal), tuple(left_out), elsewhere)
 
 
-def unequal_twins(lab: Lab, mine: list[Run]) -> tuple[str, ...]:
-    """Directories of one identity that came to another end: the promise of bit-equality broke."""
-    wanted = {run.identity for run in mine}
-    twins: dict[str, list[Run]] = {}
-    for run in lab.found:
-        if run.identity in wanted and run.trained:
-            twins.setdefault(run.identity, []).append(run)
-    return tuple(f"{names(group)}: {told}" for group in twins.values() if (told := differing(group)))
-
-
-def refuted(baseline: Arm | None) -> tuple[str, ...]:
-    """Runs of the baseline at one seed, under one set of bits, that differ although certificates join their code."""
-    again: dict[tuple[int, str], list[Run]] = {}
-    for run in (*baseline.runs.values(), *baseline.surplus) if baseline else ():
-        if run.trained:
-            again.setdefault((run.seed, run.bits), []).append(run)
-    refuting = [(group, told) for group in again.values() if (told := differing(group))]
-    return tuple(f"{names(group)}: {told}, although certificates join their code" for group, told in refuting)
-
-
-def differing(runs: list[Run]) -> str:
-    """What differs between runs that ought to be one, in words; empty where nothing does. Their rows aren't looked at: cadences differ."""
-    parts = {name: {run.trained.get(name) for run in runs} for name in ("weights", "judged_weights", "optimizer")}
-    found = [f"unequal {name.replace('_', ' ')}" for name, digests in parts.items() if len(digests) > 1]
-    ends = {(run.status, run.diverged_step) for run in runs}
-    if len(ends) > 1:
-        found = ["they ended " + " and ".join(sorted("diverged at step " + str(step) if step else status for status, step in ends))]
-    return ", ".join(found)
-
-
-def names(runs: list[Run]) -> str:
-    return " and ".join(sorted(run.directory for run in runs))
+def hides_requests(item: LeftOut) -> bool:
+    """Whether what couldn't be read may hold a request for any baseline: lost lines of requests, or a folder that isn't listed."""
+    return not PurePosixPath(item.name).name.startswith("seed=")
 
 
 def print_report(report: Report, console: Console) -> None:

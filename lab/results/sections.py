@@ -1,7 +1,7 @@
 """The report as plain text in parts: head, table, readings, lists. The terminal and Markdown print these same strings.
 
-Names come from outside: a label may hold markup, control characters or a table's bar. `plain` makes them printable here; what a
-form of output treats as markup, that form escapes.
+Names come from outside: a label may hold markup, control characters or a table's bar. They are made printable here
+(lab/store/plain.py); what a form of output treats as markup, that form escapes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from lab.results.evidence import mean
 from lab.results.footing import certificate_lines, pairing_lines
 from lab.results.lineup import Arm, Lineup
 from lab.results.pin import Pin
-from lab.results.reading import Verdict, counted, interval, p_value, seed_list, shown, signed, size
+from lab.results.reading import Verdict
 from lab.results.record import LeftOut, Run
 from lab.results.smallest_effect import SmallestEffect
 from lab.results.statistics import level_in_force
+from lab.results.wording import counted, interval, p_value, seed_list, shown, signed, size
+from lab.store.plain import plain
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,6 @@ COLUMNS = (
     Column("tokens/s", 90, right=True),
 )
 NONE = "-"
-
-
-def plain(text: str) -> str:
-    """Text on one line that a terminal shows as it is: unprintable characters by their codes."""
-    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
 
 
 def head(report: Report) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.files import read_json, seal_holds, sealed, write_json
+from lab.files import read_sealed, sealed, write_json
 from lab.results.lineup import Arm
 from lab.results.pin import Pin
 from lab.results.record import SCHEMA, Run, number
@@ -66,9 +66,7 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
     """What was frozen so far; nothing when there is no file. Raises ValueError for a file that isn't ours."""
     if not path.exists():
         return []
-    content = read_json(path)
-    if not seal_holds(content):
-        raise ValueError("measured.json was edited")
+    content = read_sealed(path)
     entries = content.get("measured")
     if content.get("schema") != SCHEMA or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("not a measured.json of this version")

@@ -12,15 +12,17 @@ from dataclasses import replace
 from lab.results.evidence import Evidence, gather, look_ahead
 from lab.results.lineup import Lineup
 from lab.results.pin import Pin
-from lab.results.reading import Verdict, Word, contains_zero, read
+from lab.results.reading import Verdict, Word, read
 from lab.results.smallest_effect import SmallestEffect
 from lab.results.statistics import holm, level_in_force
+from lab.results.twice import Unequal, doubts_on
+from lab.results.wording import contains_zero
 
 SCREENING = "screening"  # the study of single runs
 
 
-def judge(lineup: Lineup, pin: Pin, smallest_effect: SmallestEffect) -> tuple[Verdict, ...]:
-    """A verdict with its reading for each arm of the lineup, in its order."""
+def judge(lineup: Lineup, pin: Pin, smallest_effect: SmallestEffect, unequal: Sequence[Unequal] = ()) -> tuple[Verdict, ...]:
+    """A verdict with its reading for each arm of the lineup, in its order; `unequal` are runs that ought to be equal and aren't."""
     evidence = [gather(arm, lineup.baseline, pin) for arm in lineup.arms]
     adjusted = adjust(evidence, lineup.families)
     verdicts = []
@@ -30,7 +32,8 @@ def judge(lineup: Lineup, pin: Pin, smallest_effect: SmallestEffect) -> tuple[Ve
         word = conclude(item, p, family, pin, smallest_effect.value)
         negligible = word in ("better", "worse") and inside(item, smallest_effect.value)
         outlook = look_ahead(item, pin, smallest_effect.value)
-        verdict = Verdict(item, word, negligible, p, family, outlook, screening=item.arm.study == SCREENING, reading="")
+        doubts = doubts_on(item, lineup, unequal)
+        verdict = Verdict(item, word, negligible, p, family, outlook, item.arm.study == SCREENING, doubts, reading="")
         verdicts.append(replace(verdict, reading=read(verdict, pin, smallest_effect.value)))
     return tuple(verdicts)
 

@@ -32,6 +32,7 @@ class Console:
         self.errors = RichConsole(highlight=False, soft_wrap=True, stderr=True)
         self._log: Path | None = None
         self._name = ""
+        self._run = ""
         self._baseline = ""
 
     def say(self, text: str) -> None:
@@ -66,6 +67,7 @@ class Console:
         """A run is about to be trained or continued."""
         self._log = folder.log
         self._name = name_of(request, manifest["seed"])
+        self._run = folder.path.name.rpartition("-")[2]  # a twin's ends in its number
         self._baseline = request["baseline"]
         if self.position:
             self.log(f"{self._name}: {short(folder)}")
@@ -87,7 +89,7 @@ class Console:
             self.say(f"{self.position} {self._name}: {sentence}")
         else:
             self.say(sentence)
-            self.say(f"next: {report_command(self._baseline)}; python -m lab show {result['identity'][:12]}")
+            self.say(f"next: {report_command(self._baseline)}; python -m lab show {self._run}")
 
     def found(self, folder: RunFolder, request: Mapping[str, Any], seed: int, result: Mapping[str, Any]) -> None:
         """A run that is there already."""

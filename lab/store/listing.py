@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.errors import StoreError
-from lab.files import read_json, read_rows, seal_holds, sha256_of
+from lab.files import read_json, read_rows, sha256_of
 from lab.store.console import duration
 from lab.store.layout import RunFolder, run_folders, store
-from lab.store.manifest import not_paired, pairing_in_words, pairing_is_sound
+from lab.store.manifest import not_paired, pairing_in_words
+from lab.store.plain import plain
 from lab.store.runs import read_result, status_of
+from lab.store.sound import read_manifest, sound_request, sound_result
 
 COLUMNS = ("baseline", "arm", "seed", "run", "status", "bits/byte", "time")
 NUMBERS = ("seed", "bits/byte", "time")
@@ -48,12 +50,12 @@ def print_runs(root: Path, baseline: str = "*") -> None:
             state, metric, spent = "damaged", "", ""
             damaged.append(str(error).splitlines()[0])
         row = dict(zip(COLUMNS, (baseline, arm, seed, identity, state, metric, spent), strict=True))
-        table.add_row(*(Text(row[name]) for name in shown))
+        table.add_row(*(Text(plain(row[name])) for name in shown))
     console.print(table)
     counted = f", {twins} of them {'a twin that counts' if twins == 1 else 'twins that count'} with its first run" if twins else ""
     console.print(f"{len(folders)} run{'s' * (len(folders) != 1)}{counted}" + (f", {len(damaged)} damaged:" if damaged else ""))
     for each in damaged:
-        console.print(Text(f"  {each}"))
+        console.print(Text(f"  {plain(each)}"))
 
 
 def line_of(folder: RunFolder) -> tuple[str, str, str]:
@@ -72,19 +74,6 @@ def twin_of(folder: RunFolder) -> str:
     return name if dot and number.isdigit() else ""
 
 
-def read_manifest(folder: RunFolder) -> dict[str, Any]:
-    """A run's manifest as it was written. Raises StoreError for a damaged or edited one."""
-    try:
-        manifest = read_json(folder.manifest)
-        if not seal_holds(manifest):
-            raise ValueError("manifest.json was edited or damaged: its own digest isn't that of its content")
-        if not pairing_is_sound(manifest.get("pairing")):
-            raise ValueError("manifest.json: 'pairing' isn't as it is written")
-    except (ValueError, OSError) as error:
-        raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
-    return manifest
-
-
 def print_run(folder: RunFolder, told_of_code: Callable[[Mapping[str, Any]], list[str]] = lambda manifest: []) -> None:
     """One run: what it is, who asked for it, how it went, where its files are.
 
@@ -92,48 +81,62 @@ def print_run(folder: RunFolder, told_of_code: Callable[[Mapping[str, Any]], lis
     """
     console = Console(highlight=False, soft_wrap=True)
     manifest = read_manifest(folder)
-    console.print(Text(f"{manifest['label']}, seed {manifest['seed']}, first asked for by baseline `{manifest['baseline']}`", style="bold"))
-    console.print(Text(str(folder.path)))
+    title = f"{manifest['label']}, seed {manifest['seed']}, first asked for by baseline `{manifest['baseline']}`"
+    console.print(Text(plain(title), style="bold"))
+    console.print(Text(plain(str(folder.path))))
     console.print(facts(manifest, folder))
     if pairing := manifest.get("pairing"):
         console.print(Text("pairing with the baseline that it was first asked for", style="bold"))
         if apart := not_paired(pairing):
             console.print(Text(f"  NOT PAIRED IN {' AND '.join(apart).upper()}", style="bold red"))
-        console.print(Text(f"  {pairing_in_words(pairing)}"))
+        console.print(Text(plain(f"  {pairing_in_words(pairing)}")))
     if findings := told_of_code(manifest):
         console.print(Text("replays of the baseline that concern its code", style="bold"))
-        console.print(Text("\n".join(f"  {finding}" for finding in findings)))
-    requests, _ = read_rows(folder.requests)
+        console.print(Text("\n".join(plain(f"  {finding}") for finding in findings)))
     console.print(Text("requests", style="bold"))
-    for each in requests:
-        extra = " (exploring)" if each["exploring"] else ""
-        note = f": {each['note']}" if each["note"] else ""
-        console.print(Text(f"  {each['at']}  {each['label']} of `{each['baseline']}` in study `{each['study']}`{extra}{note}"))
+    for line in request_lines(folder):
+        console.print(Text(plain(f"  {line}")))
     if folder.failure.exists():
         try:
-            reason = read_json(folder.failure).get("error")
-        except ValueError as error:
-            reason = error
-        console.print(Text(f"failed: {reason}"))
-        console.print(Text(f"the traceback is in {folder.log}"))
+            reason = str(read_json(folder.failure).get("error"))
+        except (ValueError, OSError) as error:
+            reason = str(error)
+        for line in f"failed: {reason}\nthe traceback is in {folder.log}".splitlines():
+            console.print(Text(plain(line)))
     if folder.result.exists():
-        result = read_result(folder)
-        console.print(Text("result", style="bold"))
-        console.print(values(result["metrics"]))
-        console.print(Text("cost", style="bold"))
-        parameters = {f"parameters, {name}": count for name, count in result["parameters"].items()}
-        console.print(values(result["cost"] | parameters))
-        # runs of before these were measured have neither
-        for title, key in (("where a step's time went", "split"), ("price of each hook: share of a step", "prices")):
-            if result.get(key):
-                console.print(Text(title, style="bold"))
-                console.print(values({name: f"{share:.2%}" for name, share in result[key].items()}))
-        if result["diverged"]:
-            console.print(Text(f"diverged at step {result['diverged']['step']}: {result['diverged']['reason']}"))
+        print_result(console, sound_result(folder))
     console.print(Text("files", style="bold"))
     for path in sorted(folder.path.rglob("*")):
         if path.is_file():
-            console.print(Text(f"  {path.relative_to(folder.path).as_posix()}  {path.stat().st_size:,} bytes"))
+            console.print(Text(plain(f"  {path.relative_to(folder.path).as_posix()}  {path.stat().st_size:,} bytes")))
+
+
+def request_lines(folder: RunFolder) -> list[str]:
+    """Who asked for a run, when and in which study; lines that can't be used are counted."""
+    rows, damaged = read_rows(folder.requests)
+    sound = [row for row in rows if sound_request(row)]
+    lines = []
+    for each in sound:
+        extra, note = " (exploring)" if each["exploring"] else "", f": {each['note']}" if each["note"] else ""
+        lines.append(f"{each['at']}  {each['label']} of `{each['baseline']}` in study `{each['study']}`{extra}{note}")
+    damaged += len(rows) - len(sound)
+    return [*lines, f"{damaged} damaged or cut {'line' if damaged == 1 else 'lines'} left out"] if damaged else lines
+
+
+def print_result(console: Console, result: Mapping[str, Any]) -> None:
+    """What a run came to and what it cost."""
+    console.print(Text("result", style="bold"))
+    console.print(values(result["metrics"]))
+    console.print(Text("cost", style="bold"))
+    parameters = {f"parameters, {name}": count for name, count in result["parameters"].items()}
+    console.print(values(result["cost"] | parameters))
+    # runs of before these were measured have neither
+    for title, key in (("where a step's time went", "split"), ("price of each hook: share of a step", "prices")):
+        if result.get(key):
+            console.print(Text(title, style="bold"))
+            console.print(values({name: f"{share:.2%}" for name, share in result[key].items()}))
+    if result["diverged"]:
+        console.print(Text(plain(f"diverged at step {result['diverged']['step']}: {result['diverged']['reason']}")))
 
 
 def facts(manifest: Mapping[str, Any], folder: RunFolder) -> Table:
@@ -153,7 +156,7 @@ def facts(manifest: Mapping[str, Any], folder: RunFolder) -> Table:
     }
     table = Table.grid(padding=(0, 2))
     for key, value in rows.items():
-        table.add_row(Text(f"  {key}"), Text(value, overflow="fold"))
+        table.add_row(Text(f"  {key}"), Text(plain(value), overflow="fold"))
     return table
 
 
@@ -170,5 +173,5 @@ def values(named: Mapping[str, Any]) -> Table:
             if isinstance(value, int)
             else str(value)
         )
-        table.add_row(Text(f"  {key}"), Text(shown))
+        table.add_row(Text(plain(f"  {key}")), Text(shown))
     return table

@@ -16,8 +16,13 @@ from typing import Any
 SCHEMA = 1
 LONGEST_DIFF = 200_000
 NAMED = 3  # tensors that a sentence names
-PAIRED = {"initial": ("of", "equal"), "data": ("of", "same"), "dropout": ("of", "keyed", "shared")}  # the counts of a pairing
-LISTED = ("same_draws", "other", "only_here", "only_baseline")  # and its names of tensors
+PAIRED = {
+    "initial": ("of", "equal"),
+    "data": ("of", "same"),
+    "dropout": ("of", "keyed", "shared"),
+}  # the counts of a pairing, none above the first
+HERE = ("same_draws", "other", "only_here")  # its names of the run's tensors
+LISTED = (*HERE, "only_baseline")
 PACKAGES = ("hydra-core", "numpy", "omegaconf", "pandas", "rich", "safetensors", "scipy", "torch")
 
 
@@ -69,25 +74,30 @@ def pairing_in_words(pairing: Mapping[str, Any]) -> str:
 
 
 def not_paired(pairing: Mapping[str, Any]) -> list[str]:
-    """What a run doesn't share with its baseline at all, or mostly not. Dropout isn't looked at: a change may add the first of it."""
-    initial, data = pairing["initial"], pairing["data"]
+    """What a run doesn't share with its baseline, or mostly not. That a change brings the first dropout is no lack: its masks are keyed."""
+    initial, data, dropout = pairing["initial"], pairing["data"], pairing["dropout"]
     # bit-equal tensors alone say little: all norms begin as ones, whatever was drawn
     alone = 0 < initial["of"] <= 2 * len(initial["other"]) or initial["equal"] + len(initial["same_draws"]) == 0 < initial["of"]
-    return ["initial values"] * alone + ["data"] * (data["same"] == 0 < data["of"])
+    unkeyed = dropout["keyed"] < dropout["of"]
+    return ["initial values"] * alone + ["data"] * (2 * data["same"] < data["of"]) + ["dropout"] * unkeyed
 
 
 def pairing_is_sound(pairing: Any) -> bool:
-    """Whether a manifest's pairing is none, or has every count and list of names that the words are made from."""
+    """Whether a manifest's pairing is none, or has every count and list of names that the words are made from, and no count above `of`."""
     if pairing is None:
         return True
     try:
-        counts = [pairing[part][key] for part, keys in PAIRED.items() for key in keys]
+        counts = {part: [pairing[part][key] for key in keys] for part, keys in PAIRED.items()}
         lists = [pairing["initial"][key] for key in LISTED]
         words = [pairing["data"]["unit"], *(name for each in lists for name in each)]
     except (KeyError, TypeError):
         return False
-    whole = all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for count in counts)
-    return whole and all(isinstance(each, list) for each in lists) and all(isinstance(word, str) for word in words)
+    whole = all(isinstance(count, int) and not isinstance(count, bool) and count >= 0 for each in counts.values() for count in each)
+    lists_of_text = all(isinstance(each, list) for each in lists) and all(isinstance(word, str) for word in words)
+    if not (whole and lists_of_text):
+        return False
+    placed = sum(len(pairing["initial"][key]) for key in HERE)  # each tensor of the run has one place
+    return all(max(each) <= each[0] for each in counts.values()) and pairing["initial"]["equal"] + placed <= pairing["initial"]["of"]
 
 
 def named(names: Sequence[str]) -> str:

@@ -13,8 +13,10 @@ from lab.errors import StoreError
 from lab.files import append_line, read_rows, read_sealed, sha256_file, sync_data, write_all
 from lab.store.claim import is_claimed
 from lab.store.layout import RunFolder, run_folders, store
+from lab.store.manifest import SCHEMA
 
 MEASURED_IN_MEMORY = ("weights", "optimizer", "judged_weights")  # digests of tensors, whatever file holds them
+LARGEST = 1e300
 
 
 def status_of(folder: RunFolder) -> str:
@@ -34,11 +36,20 @@ def read_result(folder: RunFolder) -> dict[str, Any]:
     except (ValueError, KeyError, OSError) as error:
         raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
     whole = all(isinstance(result.get(part), dict) for part in ("metrics", "cost", "digests"))
-    if result.get("identity") != identity or result.get("status") not in ("finished", "diverged") or not whole:
-        raise StoreError(
-            f"{folder.path} is damaged: result.json isn't that of its manifest\nmove it away, and the same command trains it again"
-        )
-    return result
+    numbers = whole and all(value is None or is_number(value) for part in ("metrics", "cost") for value in result[part].values())
+    known = result.get("identity") == identity and result.get("status") in ("finished", "diverged")
+    if result.get("schema") != SCHEMA:
+        why = f"result.json has schema {result.get('schema')!r}, this version reads {SCHEMA}"
+    elif not (known and numbers and is_number(result["cost"].get("seconds"))):
+        why = "result.json isn't that of its manifest"
+    else:
+        return result
+    raise StoreError(f"{folder.path} is damaged: {why}\nmove it away, and the same command trains it again")
+
+
+def is_number(value: Any) -> bool:
+    """A finite number that a float and a table's cell can hold."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def verify(folder: RunFolder) -> dict[str, Any]:
@@ -83,13 +94,14 @@ def find_run(root: Path, word: str) -> RunFolder:
     if re.fullmatch(r"[0-9a-f]{64}", word) and (found := find_identity(root, word)) is not None:
         return found
     names = {folder.path.relative_to(store(root)).as_posix(): folder for folder in run_folders(root)}
-    fitting = [folder for name, folder in names.items() if word in (name, folder.path.name)]
+    fitting = [folder for name, folder in names.items() if word in (name, folder.path.name, folder.path.name.rpartition("-")[2])]
     fitting = fitting or [folder for name, folder in names.items() if word in name]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
         raise StoreError(f"no run fits {word!r}\n`python -m lab runs` lists them")
     listed = "\n".join(f"  {folder.path.relative_to(store(root)).as_posix()}" for folder in fitting[:10])
+    listed += f"\n  and {len(fitting) - 10} more" * (len(fitting) > 10)
     raise StoreError(f"{len(fitting)} runs fit {word!r}; say more of the name or the id\n{listed}")
 
 

@@ -18,7 +18,7 @@ from lab.config.diff import ABSENT, flatten, moved, same, say
 from lab.config.identity import schema_defaults, with_later_keys
 from lab.config.options import read_yaml
 from lab.errors import ConfigError, StoreError
-from lab.files import read_json, seal_holds
+from lab.files import read_sealed
 from lab.store.layout import RunFolder, run_folders
 
 FIRST_TWIN = 2  # the run itself has no number
@@ -79,9 +79,7 @@ def stored(root: Path, identity: str, wanted: Mapping[str, Any]) -> list[Stored]
 def identity_in(folder: RunFolder) -> Any:
     """The identity that a run's manifest says. Raises StoreError when it is damaged: training into it would spoil both."""
     try:
-        manifest = read_json(folder.manifest)
-        if not seal_holds(manifest):
-            raise ValueError("manifest.json was edited: its own digest isn't that of its content")
+        manifest = read_sealed(folder.manifest)
     except (ValueError, OSError) as error:
         raise StoreError(f"{folder.path} is damaged: {error}\nmove it away, and the same command trains it again") from None
     return manifest["identity"]
@@ -148,14 +146,16 @@ def told(key: str, wanted: Any, begun: Any) -> str:
 
 
 def unequal(result: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What of two twins' results differs and mustn't: weights, optimizer, judged_weights, diverged step. Empty: they are one run.
+    """What of two twins' results differs and mustn't: weights, optimizer, judged_weights, diverged step, measures that both have.
 
-    A digest that both lack isn't equal, but for judged_weights, which only some hooks make.
+    Empty: they are one run. A digest that both lack isn't equal, but for judged_weights, which only some hooks make.
     """
     mine, theirs = result["digests"], other["digests"]
     found = [name for name in ("weights", "optimizer") if name not in mine or mine[name] != theirs.get(name)]
     found += ["judged_weights"] if mine.get("judged_weights") != theirs.get("judged_weights") else []
-    return found + (["diverged step"] if diverged_step(result) != diverged_step(other) else [])
+    found += ["diverged step"] if diverged_step(result) != diverged_step(other) else []
+    measured, also = result["metrics"], other["metrics"]
+    return found + [name for name in measured if name in also and measured[name] != also[name]]
 
 
 def diverged_step(result: Mapping[str, Any]) -> int | None:

@@ -47,8 +47,8 @@ def launch(plan: Plan, folder: Path) -> list[Row]:
 
 def train_apart(row: Row, job: Path, position: str, running: Running) -> int:
     """One run in a process of its own. Returns its exit status (negative: the signal that killed it)."""
-    write_json(job, {"job": asdict(row.job), "identity": row.identified.identity, "position": position, "parent": os.getpid()})
-    running.process = subprocess.Popen([sys.executable, "-m", "lab.runner", str(job)], start_new_session=True)
+    write_json(job, {"job": asdict(row.job), "identity": row.identified.identity, "position": position})
+    running.process = subprocess.Popen([sys.executable, "-m", "lab.runner", str(job), str(os.getpid())], start_new_session=True)
     try:
         if running.asked:  # while it was being started
             running.process.terminate()

@@ -61,6 +61,7 @@ class Plan:
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
     grid: int  # runs that the full grid of the listed values would have
+    untried: bool  # the code was edited since the baseline's runs, and nobody has replayed them under it
 
     def sentence(self) -> str:
         """What the sweep does, in words."""
@@ -100,6 +101,7 @@ def make_plan(composer: Composer, typed: Sequence[str], command: str, say: Calla
         seeds=tuple(chosen),
         rows=tuple(rows),
         grid=grid,
+        untried=edits.untried,
     )
 
 

@@ -24,9 +24,9 @@ def print_plan(plan: Plan) -> None:
     table.add_column("arm", overflow="fold")
     for seed in plan.seeds:
         table.add_column(f"seed {seed}")
-    for label in ("baseline", *plan.arms):
+    for label in dict.fromkeys(row.job.label for row in plan.rows):
         states = {row.job.seed: row.status for row in plan.rows if row.job.label == label}
-        table.add_row(Text(label), *(states[seed] for seed in plan.seeds))
+        table.add_row(Text(label), *(states.get(seed, "") for seed in plan.seeds))
     console.print(table)
     missing = [row for row in plan.rows if row.status not in ("finished", "diverged")]
     if not missing:
@@ -36,7 +36,8 @@ def print_plan(plan: Plan) -> None:
     cost = (
         "their cost is unknown until one has finished" if seconds is None else f"about {duration(seconds * len(missing))} on this machine"
     )
-    console.print(f"{len(missing)} of {len(plan.rows)} runs to train: {cost}")
+    most = "at most " if plan.untried else ""  # an inert edit leaves the baseline's runs as they are
+    console.print(f"{most}{len(missing)} of {len(plan.rows)} runs to train: {cost}")
 
 
 def seconds_of_a_run(plan: Plan) -> float | None:

@@ -150,6 +150,7 @@ def edited_at_step_three(here: Here, *typed: str, difference: dict[str, Any] | N
         "baseline": "tiny",
         "change_id": old.manifest["change_id"],
         "cohort": old.manifest["cohort"],
+        "bits": sha256_of(old.manifest["bits"]),
         "run": "tiny/baseline",
         "seed": 0,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,17 +87,26 @@ def kind_of(name: str) -> str:
     return f"checkpoint/*{Path(name).suffix}" if name.startswith("checkpoint/") else name
 
 
-def flipped(content: bytes, covered: int, chance: random.Random) -> tuple[str, bytes]:
-    bit = chance.randrange(covered * 8)
+def flipped(content: bytes, bit: int) -> tuple[str, bytes]:
     return f"bit {bit}", content[: bit // 8] + bytes([content[bit // 8] ^ 1 << bit % 8]) + content[bit // 8 + 1 :]
 
 
-def cut(content: bytes, covered: int, chance: random.Random) -> tuple[str, bytes]:
-    size = chance.randrange(covered)
+def cut(content: bytes, size: int) -> tuple[str, bytes]:
     return f"cut to {size} bytes", content[:size]
 
 
-DAMAGES = {"bit flips": (flipped, FLIPS), "truncations": (cut, CUTS)}
+# What spoils a file, how many different ones of each kind of file are tried, and how many there are for each byte.
+DAMAGES = {"bit flips": (flipped, FLIPS, 8), "truncations": (cut, CUTS, 1)}
+
+
+def places(kept: Kept, kind: str) -> dict[str, list[int]]:
+    """Where each file is damaged: places drawn without replacement, or every one where a file has no more."""
+    _, times, per_byte = DAMAGES[kind]
+    kinds, drawn = [kind_of(name) for name in kept.covered], {}
+    for name, covered in kept.covered.items():
+        there = range(covered * per_byte)
+        drawn[name] = random.Random(f"{kind} {name}").sample(there, min(len(there), -(-times // kinds.count(kind_of(name)))))
+    return drawn
 
 
 def noticed(kept: Kept, folder: RunFolder) -> str:
@@ -111,22 +121,27 @@ def noticed(kept: Kept, folder: RunFolder) -> str:
 
 def damage(kept: Kept, place: Path, kind: str, counted: Cases, met: Callable[[Kept, RunFolder, str], str]) -> None:
     """Damage one file of a copy at a time, see how that is met, and put everything back: a resume cuts rows."""
-    spoil, times = DAMAGES[kind]
+    spoil, times, _ = DAMAGES[kind]
     folder = RunFolder(place / "run")
     shutil.copytree(kept.folder.path, folder.path)
-    kinds = [kind_of(name) for name in kept.covered]
     whole = {folder.path / name: (folder.path / name).read_bytes() for name in kept.covered}
-    for name, covered in kept.covered.items():
-        path, chance = folder.path / name, random.Random(f"{kind} {name}")
-        for _ in range(-(-times // kinds.count(kind_of(name)))):
-            where, content = spoil(whole[path], covered, chance)
+    drawn = places(kept, kind)
+    for name in kept.covered:
+        path = folder.path / name
+        for spot in drawn[name]:
+            where, content = spoil(whole[path], spot)
             path.write_bytes(content)
             how = met(kept, folder, name)
             counted.check(f"{name}, {where}: {how}", how in ("refused", "warned"))
             for each, content in whole.items():
                 if each == path or each.stat().st_size != len(content):
                     each.write_bytes(content)
-    counted.note = f"{times} of each of {len(set(kinds))} kinds of file: {', '.join(sorted(set(kinds)))}"
+    ran: Counter[str] = Counter()
+    for name, spots in drawn.items():
+        ran[kind_of(name)] += len(spots)
+    fewer = [f"all {count} that there are of {name}" for name, count in sorted(ran.items()) if count < times]
+    of_each = f"{times} different ones of each of {len(ran) - len(fewer)} kinds of file"
+    counted.note = ", ".join([of_each, *fewer]) + f": {', '.join(sorted(ran))}"
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
@@ -138,7 +153,7 @@ def test_no_damage_is_accepted_in_silence(
     assert not kept.use(RunFolder(Path(shutil.copytree(kept.folder.path, place / "whole")))), "a whole run isn't used as it is"
     counted = cases(f"{kind} in the files of a {run} run")
     damage(kept, place, kind, counted, lambda kept, folder, _: noticed(kept, folder))
-    counted.all_good(at_least=len({kind_of(name) for name in kept.covered}) * DAMAGES[kind][1])
+    counted.all_good(at_least=sum(map(len, places(kept, kind).values())))
 
 
 NAIVELY: dict[str, Callable[[bytes], object]] = {

@@ -62,7 +62,7 @@ def test_what_the_baseline_does_not_execute_and_what_only_says_something_needs_n
         with trained.edited(edit):
             said = trained.run("seed=1")
             assert "replaying" not in said and "found, not trained again" in said
-            assert "nothing was edited since the runs" in trained.lab("certify", "--baseline", "ends")
+            assert "nothing that baseline `ends` executes was edited" in trained.lab("certify", "--baseline", "ends")
 
 
 def test_with_no_baseline_run_there_is_nothing_to_excuse(trained: Editable) -> None:
@@ -71,7 +71,7 @@ def test_with_no_baseline_run_there_is_nothing_to_excuse(trained: Editable) -> N
     with trained.edited(MOVING):
         assert "nothing to excuse" in trained.lab("certify", "--baseline", "ends")
         trained.run("seed=1")
-        assert "nothing was edited since the runs" in trained.lab("certify", "--baseline", "ends")
+        assert "nothing that baseline `ends` executes was edited" in trained.lab("certify", "--baseline", "ends")
 
 
 def test_where_no_run_can_be_replayed_an_edit_stays_a_change(trained: Editable) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lab.ablate.certificate import Finding, map_hash, write_finding
 from lab.ablate.lock import lock_hash, lock_path, option_digest, option_path
-from lab.files import sealed
+from lab.files import sealed, sha256_of, write_json
 from lab.results.reading import Verdict
 from lab.results.report import build
 from lab.results.sections import Report
@@ -19,6 +19,7 @@ CODE = {"lab.experiment": "e" * 64, "lab.model.gpt": "f" * 64}
 # differences between seeds as a small model shows them, in bits per byte
 BASE = [2.101, 2.113, 2.095, 2.108, 2.120, 2.099, 2.104, 2.117, 2.092, 2.110, 2.106, 2.098]
 WOBBLE = [0.0011, -0.0008, 0.0002, -0.0013, 0.0009, 0.0004, -0.0006, 0.0012, -0.0010, 0.0001, 0.0007, -0.0005]
+BITS = {"torch": {"version": "2.13"}, "cpu": "a processor", "leaves": {"device.threads": 1}}
 MEASURE = "validation_bits_per_byte"
 
 
@@ -59,7 +60,7 @@ class Store:
         """One run directory with one request. What is told replaces what a finished run would say."""
         status = told.get("status", "finished")
         arm_id = told.get("arm_id", digest(label, told.get("code", CODE)))
-        bits, cohort = told.get("bits", {"torch": "2.13"}), told.get("cohort", "c" * 64)
+        bits, cohort = told.get("bits", BITS), told.get("cohort", "c" * 64)
         identity = told.get("identity", digest(arm_id, seed, bits, cohort))
         folder = self.root / "runs" / self.name / f"{arm_id[:6]}" / f"seed={seed}-{identity[:12]}{told.get('suffix', '')}"
         folder.mkdir(parents=True)
@@ -68,12 +69,13 @@ class Store:
         manifest |= {"cohort_parts": {"device": "cpu", "device_class": "x86_64", "torch": "2.13"}, "steps": 100, "tokens_per_step": 64}
         manifest |= {"parameters": {"total": 1000, "embedding": 100}}
         manifest |= {"change_id": told.get("change_id", CHANGE if label.startswith("code=") else digest("change", label))}
-        manifest |= {"pairing": told.get("pairing")}
-        (folder / "manifest.json").write_text(json.dumps(sealed(manifest)))
+        alone = label == "baseline" or label.startswith("code=")
+        manifest |= {"pairing": told.get("pairing", None if alone else paired()), "git": None, "command": "python run.py"}
+        write_json(folder / "manifest.json", sealed(manifest))
         if status in ("finished", "diverged"):
-            (folder / "result.json").write_text(json.dumps(sealed(self.result(identity, seed, status, value, told))))
+            write_json(folder / "result.json", sealed(self.result(identity, seed, status, value, told)))
         if status == "failed":
-            (folder / "failure.json").write_text(json.dumps({"error": "no space left on device"}))
+            write_json(folder / "failure.json", {"error": "no space left on device"})
         self.ask(folder, label, **told)
         return folder
 
@@ -123,11 +125,9 @@ class Store:
 
     def certificate(self, old: Mapping[str, str], new: Mapping[str, str], difference: dict[str, Any] | None = None, **told: Any) -> Path:
         """What a replay of the baseline's first run under other code came to."""
-        where = {"change_id": CHANGE, "cohort": "c" * 64, "run": f"{self.name}/aaaaaa/seed=0-abcdef012345", "seed": 0} | told
-        spans = [[0, 19], [80, 99]]
-        about = Finding(
-            self.name, old=dict(old), new=dict(new), spans=spans, other_seeds=[1, 2], difference=difference, seconds=8.13, **where
-        )
+        where: dict[str, Any] = {"change_id": CHANGE, "cohort": "c" * 64, "bits": sha256_of(BITS), "run": f"{self.name}/aaaaaa/seed=0-abcdef012345"}
+        where |= {"baseline": self.name, "seed": 0, "spans": [[0, 19], [80, 99]], "other_seeds": [1, 2], "seconds": 8.13}
+        about = Finding(old=dict(old), new=dict(new), difference=difference, **where | told)
         return write_finding(self.root / "runs", about)
 
     def report(self) -> Report:

@@ -44,7 +44,8 @@ def finished(root: Path, label: str = "baseline", seed: int = 0, status: str = "
     for name in FILES:
         write_file(folder.path / name, f"what stands in {name}\n")
     digests = {name: sha256_file(folder.path / name) for name in ("manifest.json", *FILES)}
-    result = {"identity": identity_of(label, seed), "status": status, "metrics": METRICS, "cost": COST, "parameters": {"total": 7}}
+    result = {"schema": 1, "identity": identity_of(label, seed), "status": status}
+    result |= {"metrics": METRICS, "cost": COST, "parameters": {"total": 7}}
     diverged = {"step": 3, "reason": "the loss is nan"} if status == "diverged" else None
     result |= {"diverged": diverged, "digests": digests | {"weights": "w" * 64, "optimizer": "o" * 64}}
     write_json(folder.result, sealed(result))
