@@ -87,7 +87,7 @@ def finished(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_a_run_leaves_exactly_the_files_that_it_promises(finished: Project) -> None:
     folder = only_run(finished)
     names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file()}
-    checkpoints = {f"checkpoint/step-{step:08d}.{kind}" for step in (18, 20) for kind in ("json", "safetensors")}
+    checkpoints = {f"checkpoint/step-{step:08d}.{kind}" for step in (10, 20) for kind in ("json", "safetensors")}
     measured = {"metrics.jsonl", "samples.txt", "draws.json", "weights.jsonl"}
     digested = {"config.yaml", "overrides.yaml", "manifest.json", *measured, *checkpoints}
     assert names == digested | {"timing.jsonl", "requests.jsonl", "result.json", "run.log"}
@@ -209,7 +209,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "samples.txt": flip,
     "config.yaml": flip,
     "checkpoint/step-00000020.safetensors": flip,
-    "checkpoint/step-00000018.json": Path.unlink,
+    "checkpoint/step-00000010.json": Path.unlink,
     "result.json": lambda path: path.write_text("{"),
     "manifest.json": lambda path: path.write_text("{"),
 }

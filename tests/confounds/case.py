@@ -12,11 +12,15 @@ from lab.files import read_json
 
 @dataclass(frozen=True)
 class Planted:
-    """What the lab said of a confound, whole; what must stand in it besides the case's own words; and the store, where there is one."""
+    """What the lab said of a confound, whole, and what must stand in it besides the case's own words.
+
+    Where numbers were planted, also the store that holds them, and the effect that the change truly has in it.
+    """
 
     said: str
     values: tuple[str, ...] = ()
     runs: Path | None = None
+    truth: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,3 +70,10 @@ def naive_difference(runs: Path) -> float | None:
     if not (found[True] and found[False]):
         return None
     return sum(found[False]) / len(found[False]) - sum(found[True]) / len(found[True])
+
+
+def misled(planted: Planted, smallest_effect: float) -> bool:
+    """Whether that comparison comes to a number which is off by more than what matters. Without a number it misleads nobody."""
+    assert planted.runs is not None and planted.truth is not None
+    found = naive_difference(planted.runs)
+    return found is not None and abs(found - planted.truth) > smallest_effect

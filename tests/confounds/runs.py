@@ -33,7 +33,7 @@ def differing(name: str, differ: Callable[[Here], tuple[str, ...]], *says: str, 
         values = differ(here)
         arm = world.trained(*line.split())
         assert not {each.identity for each in arm} & here.usual, "found as the run without the difference"
-        return Planted(world.page(), values, world.runs)
+        return Planted(world.page(), values)
 
     return Confound(f"run: {name}", plant, says, never)
 
@@ -135,7 +135,7 @@ def settled(found: Identified) -> str:
 def edit_beside_a_change(here: Here) -> Planted:
     """A replay of the baseline found that the edit matters, and the run makes a change besides."""
     found, values = edited_at_step_three(here, ARM, difference={"at": "step 3", "what": "head.weight", "was": "1", "now": "2"})
-    return Planted(settled(found), ("code=" + values[1], f"(code {values[0]})"), here.finished.runs)
+    return Planted(settled(found), ("code=" + values[1], f"(code {values[0]})"))
 
 
 def the_first_difference(here: Here) -> Planted:
@@ -147,7 +147,7 @@ def edit_that_nothing_excuses(here: Here) -> Planted:
     """The baseline was trained under other variables, so that no replay can excuse the edit."""
     code_of(here, "lab.train.loop", "state.step += 1", "state.step += 2")
     here.patch.setenv("MKL_CBWR", "COMPATIBLE")
-    return Planted(settled(here.finished.identified(ARM)[0]), (), here.finished.runs)
+    return Planted(settled(here.finished.identified(ARM)[0]))
 
 
 def edit_alone(here: Here) -> Planted:
@@ -161,7 +161,7 @@ def impostor(here: Here) -> Planted:
     world = here.world
     for found in world.identified("trainer.optimizer.lr=3e-3", seeds=(0, 1)):
         world.finish(found, label="baseline", changes=0)
-    return Planted(world.page(), (), world.runs)
+    return Planted(world.page())
 
 
 def same_label(here: Here) -> Planted:
@@ -171,7 +171,7 @@ def same_label(here: Here) -> Planted:
     world.trained(ARM)
     path.write_text(path.read_text().replace("max_norm: 1.0", "max_norm: 0.5"))
     world.edited().trained(ARM)
-    return Planted(world.page(), (), world.runs)
+    return Planted(world.page())
 
 
 RUNS = [

@@ -25,6 +25,7 @@ from lab.request import Identified, Identifier, job_of
 from lab.results.report import build, print_report
 from lab.store.layout import RunFolder
 from lab.store.runs import add_request, find_identity
+from tests.results.store import paired
 
 WIDE = 10_000  # a terminal on which each entry of a report is one line
 BASELINE = {0: 2.101, 1: 2.113, 2: 2.095, 3: 2.108}
@@ -60,6 +61,7 @@ class World:
         folder, seed, label = found.folder, found.job.seed, label or found.job.label
         value = BASELINE[seed] + (0.0 if label == "baseline" else SHIFT[seed])
         manifest, steps = found.manifest | {"label": label}, found.manifest["steps"]
+        manifest |= {"pairing": None if label == "baseline" else paired()}  # it is counted where the model is built
         metrics = {"validation_bits_per_byte": value, "half_curve_bits_per_byte": 2.4, "final_curve_bits_per_byte": 2.15}
         result = {"schema": 1, "identity": found.identity, "status": "finished", "step": steps, "steps": steps}
         result |= {"tokens": steps * manifest["tokens_per_step"], "metrics": metrics, "diverged": None}

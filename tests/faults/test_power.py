@@ -21,7 +21,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.files import sync_folder, write_file
 from tests.cases import Cases
+from tests.faults.acts import ACTS, Act
 from tests.faults.endless import lost, told_by
 from tests.faults.victim import Victims, victims
 
@@ -128,6 +130,52 @@ def test_a_naive_checkpoint_is_caught_by_a_power_cut(system: str, writers: Victi
     with disk(system, tmp_path) as made:
         cut_the_power(made, writers, "naive", 6, counted)
     counted.some_bad()
+
+
+def renamed_only(folder: Path) -> None:
+    """A content that is synced and renamed into its place; the folder that holds the new name isn't."""
+    with (folder / "new").open("wb") as stream:
+        stream.write(b"new")
+        stream.flush()
+        os.fsync(stream.fileno())
+    (folder / "new").replace(folder / "file")
+
+
+RENAMED_ONLY = Act(
+    lambda folder: (folder.mkdir(), write_file(folder / "file", "old"))[1],
+    renamed_only,
+    lambda folder: (folder / "file").read_text(),
+    "old",
+    ("new",),
+)
+
+
+def cut_straight_after(made: Disk, name: str, act: Act, counted: Cases) -> None:
+    """The power goes as soon as an act returns, before anything else commits the journal for it: all of it must be there."""
+    folder = made.place / name.replace(" ", "-")
+    act.before(folder)
+    sync_folder(folder)
+    act.do(folder)
+    try:
+        made.cut()
+    except OSError as error:
+        pytest.skip(f"not run: this file system can't be told to go down: {error}")
+    made.unmount()
+    made.mount()
+    left = act.left(folder)
+    counted.check(f"{name}: {left}", left == act.new[-1])
+
+
+@pytest.mark.parametrize("system", OPTIONS)
+def test_what_was_written_is_there_after_a_cut_straight_after_it(system: str, tmp_path: Path, cases: Callable[[str], Cases]) -> None:
+    """A run that goes on syncs other files, which commits a journal's older entries too, and hides a folder that was never synced."""
+    ours, naive = (cases(f"a cut straight after a write on {system}") for _ in range(2))
+    with disk(system, tmp_path) as made:
+        for name, act in ACTS.items():
+            cut_straight_after(made, name, act, ours)
+        cut_straight_after(made, "a rename without its folder", RENAMED_ONLY, naive)
+    ours.all_good(at_least=len(ACTS))
+    naive.some_bad()
 
 
 @pytest.mark.soak

@@ -19,6 +19,12 @@ INERT = (
         "        self.resume()\n        unused = self.steps + 1\n",
     ),
     Edit("one more column", "experiment.py", '"loss": state.loss, "lr"', '"loss": state.loss, "twice": 2 * state.loss, "lr"'),
+    Edit(
+        "one more thing in a checkpoint",
+        "experiment.py",
+        '            "tokens": self.state.tokens,\n            "measured"',
+        '            "tokens": self.state.tokens,\n            "note": 1,\n            "measured"',
+    ),
     Edit("a function that nobody calls", "train/evaluate.py", "def evaluate(", "def spare() -> int:\n    return 3\n\n\ndef evaluate("),
 )
 # The edit, and where the replay must find it. A look at the first steps of one seed misses all but the last three.
@@ -70,6 +76,19 @@ MOVING = (
     (
         Edit("the tokens", "data/prepare.py", "parts += [mark, tokens_T]", "parts += [mark, mark, tokens_T]"),
         "the data: the token files",
+    ),
+    (
+        Edit("what D is read from", "look.py", '"half_curve_bits_per_byte": steps // 2', '"half_curve_bits_per_byte": steps // 3'),
+        "the plan of all steps: the steps at which the result's measures are taken",
+    ),
+    (
+        Edit(
+            "code that can't go on",
+            "experiment.py",
+            'found.state["measured"], found.state["train_loss"]',
+            'found.state["measured"], found.state["last"]',
+        ),
+        "the replay: KeyError at experiment.py",
     ),
     (Edit("the clipping", "hooks/grad_clip.py", "self.max_norm / ", "1.001 * self.max_norm / "), "step 1: "),
     (Edit("the scale of the first weights", "model/init/gpt2.py", "(2 * layers) ** 0.5", "(2 * layers) ** 0.50001"), "the first weights: "),

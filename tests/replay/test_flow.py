@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from lab.files import read_json, read_rows
 from lab.store.layout import RunFolder, run_folders
 from tests.replay.worlds import Edit, Editable
@@ -115,3 +117,80 @@ def test_a_moved_text_is_replayed_from_where_it_lies_now(trained: Editable) -> N
     with trained.edited(INERT):
         said = trained.lab("certify", "--baseline", "ends", f"data.path={trained.root / 'moved.txt'}")
     assert "certificate: inert" in said
+
+
+def test_an_edit_is_tried_under_the_bits_that_are_asked_for(trained: Editable) -> None:
+    trained.run("device.micro_batch=2")
+    second = Edit("second part", "train/loop.py", "share = len(inputs_BT)", "share = (1.01 if number else 1.0) * len(inputs_BT)")
+    with trained.edited(second):
+        assert "inert for the baseline" in trained.run()
+        said = trained.run("hooks=grad_clip", "device.micro_batch=2", status=2)
+        assert "replaying" in said and "refused" in said and "step 1: embedding.weight" in said
+        trained.run("model/norm=rmsnorm")  # as one batch the edit moves nothing
+
+
+def test_an_arm_that_lacks_what_was_edited_is_no_second_change(trained: Editable) -> None:
+    with trained.edited(Edit("layernorm", "model/norm/layernorm.py", "self.eps)", "2 * self.eps)")):
+        said = trained.run("model/norm=rmsnorm")
+        assert "replaying" not in said and len(folders(trained, "model.norm=rmsnorm")) == 1
+        assert "refused" in trained.run("hooks=ema", status=2)
+
+
+def test_what_samples_and_what_writes_weights_down_count_too(trained: Editable) -> None:
+    with trained.edited(Edit("sampling", "sampling.py", "        model.train(was_training)", "        pass")):
+        assert "edited since the baseline's runs: lab/sampling.py" in trained.lab("certify", "--baseline", "ends", status=None)
+
+
+def test_exploring_goes_on_under_edited_code_and_is_never_the_arm(trained: Editable) -> None:
+    with trained.edited(MOVING):
+        trained.run("model/norm=rmsnorm", "explore=true")
+        (folder,) = folders(trained, "model.norm=rmsnorm")
+        (request,) = read_rows(folder.requests)[0]
+        assert request["exploring"] and [change["kind"] for change in request["changes"]] == ["group", "code"]
+
+
+def test_a_damaged_baseline_run_is_told_and_another_one_is_replayed(trained: Editable) -> None:
+    first, _ = sorted(folders(trained, "baseline"), key=lambda each: each.path.name)
+    shutil.rmtree(first.checkpoint)
+    with trained.edited(INERT):
+        said = trained.run("seed=1")
+        assert "not replayed: " in said and "checkpoint/step-000000" in said and "replaying seed=1-" in said and "found" in said
+        first.result.write_text("{}")
+        said = trained.run("seed=1")
+        assert "a run of the baseline can't be used: " in said and first.path.name in said
+
+
+def test_a_plan_shows_the_arm_that_edited_code_makes(trained: Editable) -> None:
+    with trained.edited(INERT):
+        said = trained.lab("plan", "baseline=ends", "model/norm=layernorm,rmsnorm", "seed=0,1")
+        assert "before training, the baseline is replayed under it" in said and "at most 4 of 4 runs" in said
+    with trained.edited(MOVING):
+        trained.run()
+        assert "code=" in trained.lab("plan", "baseline=ends", "seed=0,1")
+
+
+def test_a_run_that_was_stopped_before_its_code_was_edited_is_named(trained: Editable) -> None:
+    for folder in folders(trained, "baseline"):
+        if folder.path.name.startswith("seed=1"):
+            folder.result.unlink()
+    with trained.edited(INERT):
+        assert "stopped under the code from before the edit, and not continued: seed=1-" in trained.run("seed=1")
+
+
+def test_what_a_tokenizer_imports_makes_other_tokens(trained: Editable) -> None:
+    (trained.root / "lab" / "data" / "tokenizers" / "order.py").write_text("STEP = 0\n")
+    path = trained.root / "lab" / "data" / "tokenizers" / "bytes.py"
+    text = path.read_text().replace("from lab.data.tokenizers", "from lab.data.tokenizers.order import STEP\nfrom lab.data.tokenizers", 1)
+    if "order import" not in text:
+        text = text.replace("import numpy as np\n", "import numpy as np\n\nfrom lab.data.tokenizers.order import STEP\n", 1)
+    text = text.replace(
+        "np.frombuffer(text, dtype=np.uint8).astype(np.uint16)", "(np.frombuffer(text, dtype=np.uint8) ^ STEP).astype(np.uint16)"
+    )
+    path.write_text(
+        text.replace(
+            "bytes(tokens_T[tokens_T != self.mark].astype(np.uint8))", "bytes(tokens_T[tokens_T != self.mark].astype(np.uint8) ^ STEP)"
+        )
+    )
+    assert "certificate: inert" in trained.lab("certify", "--baseline", "ends")
+    (trained.root / "lab" / "data" / "tokenizers" / "order.py").write_text("STEP = 1\n")
+    assert "at the data: the token files" in trained.lab("certify", "--baseline", "ends", status=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.files import sealed
+from lab.files import sealed, write_json
 from lab.results.collect import ARM_COLUMNS, METRIC_COLUMNS, REQUEST_COLUMNS, RUN_COLUMNS, load
 
 from .store import BASE, MEASURE, Store
@@ -65,7 +65,7 @@ def test_a_further_metric_gets_a_column(store: Store):
     folder = store.run("baseline", 0)
     result = json.loads((folder / "result.json").read_text())
     result["metrics"]["validation_raw_bits_per_byte"] = 2.2
-    (folder / "result.json").write_text(json.dumps(sealed(result)))
+    write_json(folder / "result.json", sealed(result))
     assert list(lab(store).runs["validation_raw_bits_per_byte"]) == [2.2]
 
 
@@ -123,7 +123,7 @@ def test_a_damaged_run_is_named_and_the_others_load(store: Store, file: str, con
 def test_a_field_of_the_wrong_type_leaves_out_one_run(store: Store, field: str, value: object):
     folder = store.baseline(2)[0]
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(sealed({**manifest, field: value})))
+    write_json(folder / "manifest.json", sealed({**manifest, field: value}))
     assert len(lab(store).runs) == 1
     assert field in why(store)[0]
 
@@ -132,7 +132,7 @@ def test_odd_numbers_in_a_result_are_no_crash(store: Store):
     folder = store.run("baseline", 0)
     result = json.loads((folder / "result.json").read_text())
     odd = {"metrics": {MEASURE: None}, "cost": {"seconds": 10**400, "training_seconds": "long"}}
-    (folder / "result.json").write_text(json.dumps(sealed(result | odd)))
+    write_json(folder / "result.json", sealed(result | odd))
     row = lab(store).runs.iloc[0]
     assert math.isnan(row[MEASURE])
     assert math.isnan(row["seconds"])

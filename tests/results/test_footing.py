@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lab.files import sealed
+from lab.files import sealed, write_json
 from lab.results.report import to_markdown
 
 from .store import BASE, Store, digest, paired
@@ -43,8 +43,9 @@ def test_seeds_that_are_paired_otherwise_are_named(store: Store):
 
 def test_a_run_of_before_pairing_was_counted_says_so(store: Store):
     store.baseline(3)
-    store.shifted("hooks=ema", 3, -0.05)
+    store.shifted("hooks=ema", 3, -0.05, pairing=None)
     assert pairing(store) == ["- hooks=ema: not told in the manifest"]
+    assert store.verdict("hooks=ema").reading.startswith("hooks=ema: better (pairing not told for 3 runs). -0.0")
 
 
 def test_a_pairing_with_another_baseline_is_told_as_such(store: Store):
@@ -64,7 +65,7 @@ def test_a_pairing_with_another_baseline_is_told_as_such(store: Store):
 def test_a_pairing_that_is_not_as_written_leaves_out_one_run(store: Store, part: str, value: object):
     folder = store.baseline(2)[0]
     path = folder / "manifest.json"
-    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | {"pairing": paired() | {part: value}})))
+    write_json(path, sealed(json.loads(path.read_text()) | {"pairing": paired() | {part: value}}))
     report = store.report()
     assert report.runs_read == 1
     assert ["pairing" in item.why for item in report.left_out] == [True]

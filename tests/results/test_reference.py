@@ -130,7 +130,9 @@ def test_an_edit_of_the_code_is_an_arm_whatever_its_code(store: Store):
     verdict = store.verdict(label)
     assert (verdict.word, verdict.family) == ("better", 1)
     assert aside(store) == {}
-    assert listed(store, "Pairing with the baseline") == [f"- {label}: not counted, since its change is the code that would count it"]
+    assert listed(store, "Pairing with the baseline") == [
+        f"- {label}: not counted: its change is the code, and there was no run of this seed under the baseline's"
+    ]
 
 
 def test_two_edits_of_the_code_are_two_arms(store: Store):

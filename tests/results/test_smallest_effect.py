@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lab.files import sealed
+from lab.files import sealed, write_json
 
 from .store import Store
 
@@ -36,7 +36,7 @@ def test_later_data_does_not_move_a_frozen_d(auto: Store):
     for folder in folders:
         result = json.loads((folder / "result.json").read_text())
         result["metrics"]["half_curve_bits_per_byte"] = 9.0
-        (folder / "result.json").write_text(json.dumps(sealed(result)))
+        write_json(folder / "result.json", sealed(result))
     assert auto.report().smallest_effect == before
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from lab.files import sealed
+from lab.files import sealed, write_json
 
 from .store import BASE, CODE, Store, paired
 
@@ -357,7 +357,7 @@ def test_a_finished_run_without_the_primary_metric_is_pending(store: Store):
     folder = store.shifted("hooks=ema", 3, -0.05)[1]
     result = json.loads((folder / "result.json").read_text())
     del result["metrics"]["validation_bits_per_byte"]
-    (folder / "result.json").write_text(json.dumps(sealed(result)))
+    write_json(folder / "result.json", sealed(result))
     assert store.verdict("hooks=ema").word == "before the first look"
 
 
