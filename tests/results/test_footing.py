@@ -110,3 +110,25 @@ def test_an_edited_manifest_is_left_out_by_name(store: Store):
     report = store.report()
     assert report.runs_read == 2
     assert [item.why[:34] for item in report.left_out] == ["manifest.json was edited or damage"]
+
+
+@pytest.mark.parametrize(
+    ("told", "apart"),
+    [
+        (paired(same=1), "data"),
+        (paired(same=199), "data"),
+        (paired() | {"dropout": {"of": 12, "keyed": 0, "shared": 0}}, "dropout"),
+        (paired(equal=3, other=["a"] * 40), "initial values"),
+    ],
+)
+def test_pairing_that_fails_almost_wholly_is_marked_on_the_verdict(store: Store, told: dict[str, object], apart: str):
+    store.baseline(3)
+    store.shifted("hooks=ema", 3, -0.05, pairing=told)
+    assert store.verdict("hooks=ema").reading.startswith(f"hooks=ema: better (not paired in {apart}). ")
+    assert pairing(store)[0].startswith(f"- hooks=ema: NOT PAIRED IN {apart.upper()}. ")
+
+
+def test_an_edit_of_the_code_without_a_run_beside_it_is_not_marked_for_that(store: Store):
+    store.baseline(3)
+    label = store.edit({"lab.experiment": "1" * 64}, 3)
+    assert store.verdict(label).reading.startswith(f"{label}: better. ")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab.errors import StoreError
-from lab.files import read_json, sealed, write_json
+from lab.files import append_line, read_json, sealed, write_json
 from lab.store.console import outcome
 from lab.store.layout import RunFolder
 from lab.store.listing import print_run, print_runs
@@ -173,3 +173,78 @@ def test_the_distance_to_a_known_entropy_is_told(tmp_path: Path) -> None:
     assert outcome(result).startswith("2.1250 bits per byte on the validation text (1.5000 nats")
     result["metrics"]["validation_above_entropy"] = 0.07512
     assert "validation text, 0.0751 above its source's entropy (1.5000 nats per token);" in outcome(result)
+
+
+def test_a_request_that_is_not_as_written_is_counted_and_hides_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = finished(tmp_path)
+    asked(folder, 1)
+    with folder.requests.open("a") as stream:
+        stream.write('{}\n{"number": 2, "at": 3}\n{"number": 3, "at"')
+    print_run(folder)
+    out = capsys.readouterr().out
+    assert "baseline of `tiny` in study `screening`\n  3 damaged or cut lines left out\n" in out
+    assert "result" in out
+
+
+ODD_RESULTS: list[dict[str, Any]] = [
+    {"cost": {}},
+    {"cost": {"seconds": None}},
+    {"cost": {"seconds": "long"}},
+    {"schema": 2},
+    {"metrics": {"validation_bits_per_byte": "low"}},
+    {"metrics": {"validation_bits_per_byte": 10**400}},
+]
+
+
+@pytest.mark.parametrize("more", ODD_RESULTS)
+def test_a_result_that_is_not_as_written_is_one_damaged_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: dict[str, Any]
+) -> None:
+    finished(tmp_path, "baseline", 0)
+    odd = finished(tmp_path, "baseline", 1)
+    write_json(odd.result, sealed(read_json(odd.result) | more))
+    print_runs(tmp_path)
+    out = capsys.readouterr().out
+    assert out.count("finished") == 1
+    assert "2 runs, 1 damaged:" in out
+    assert f"{odd.path.name} is damaged: result.json {'has schema 2' if 'schema' in more else 'is'}" in out
+    with pytest.raises(StoreError, match="is damaged: result.json"):
+        print_run(odd)
+
+
+@pytest.mark.parametrize("more", [{"parameters": None}, {"split": {"forward": "half"}}, {"prices": [1]}, {"diverged": {"step": 3}}])
+def test_a_result_that_cannot_be_shown_is_refused_by_name(tmp_path: Path, more: dict[str, Any]) -> None:
+    folder = finished(tmp_path)
+    write_json(folder.result, sealed(read_json(folder.result) | more))
+    with pytest.raises(StoreError, match=f"is damaged: result.json: '{next(iter(more))}' not as written"):
+        print_run(folder)
+
+
+@pytest.mark.parametrize("more", [{"bits": {}}, {"steps": None}, {"code": [1]}, {"git": {"commit": 1}}, {"label": 3}, {"identity": None}])
+def test_a_manifest_that_cannot_be_shown_is_refused_by_name(tmp_path: Path, more: dict[str, Any]) -> None:
+    folder = started(tmp_path)
+    repaired(folder, **more)
+    with pytest.raises(StoreError, match=f"is damaged: manifest.json: '{next(iter(more))}' not as written"):
+        print_run(folder)
+
+
+HOSTILE = "x\x1b[2J\x1b]0;owned\x07"
+
+
+def test_no_escape_reaches_the_terminal_from_a_name_a_note_or_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = finished(tmp_path, HOSTILE)
+    repaired(folder, command=HOSTILE)
+    append_line(folder.requests, {"at": HOSTILE, "baseline": HOSTILE, "label": "b", "study": "s", "exploring": False, "note": f"a\n{HOSTILE}"})
+    write_json(folder.failure, {"error": f"two\nlines {HOSTILE}"})
+    write_json(folder.result, sealed(read_json(folder.result) | {"metrics": {HOSTILE: 1.0}}))
+    (folder.path / f"{HOSTILE}.txt").write_text("")
+    print_run(folder, lambda manifest: [HOSTILE])
+    shown = capsys.readouterr().out
+    moved = folder.path.parent.rename(folder.path.parent.with_name(HOSTILE))
+    broken = RunFolder(moved.parent / "arm" / f"seed={HOSTILE}")
+    write_json(broken.result, {})
+    print_runs(tmp_path)
+    out = capsys.readouterr().out
+    assert "\x1b" not in shown + out and "\x07" not in shown + out
+    assert "failed: two\nlines x\\x1b[2J" in shown
+    assert "x\\x1b[2J" in out and "1 damaged:" in out

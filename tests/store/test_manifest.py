@@ -154,6 +154,11 @@ def test_what_does_not_hold_is_said_by_name(told: dict[str, Any], words: str) ->
         ({"equal": 0, "only_here": ["a"] * 43}, ["initial values"]),
         ({"equal": 13, "other": ["a"] * 30}, ["initial values"]),
         ({"same": 0}, ["data"]),
+        ({"same": 199}, ["data"]),
+        ({"same": 200}, []),
+        ({"dropout": (12, 0, 0)}, ["dropout"]),
+        ({"dropout": (12, 11, 11)}, ["dropout"]),
+        ({"dropout": (0, 0, 0)}, []),
         ({"equal": 0, "other": ["a"] * 43, "same": 0}, ["initial values", "data"]),
     ],
 )
@@ -169,3 +174,18 @@ def test_only_a_whole_pairing_is_put_into_words() -> None:
             cut = whole | {part: {name: value for name, value in keys.items() if name != key}}
             assert not pairing_is_sound(cut), f"without {part}.{key}"
             assert not pairing_is_sound(whole | {part: keys | {key: 1.5}}), f"with a wrong {part}.{key}"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"equal": 4300},
+        {"equal": 43, "other": ["head"]},
+        {"equal": 0, "same_draws": ["a"] * 44},
+        {"same": 401},
+        {"dropout": (12, 13, 12)},
+        {"dropout": (12, 12, 13)},
+    ],
+)
+def test_a_pairing_that_counts_more_than_there_is_is_unsound(told: dict[str, Any]) -> None:
+    assert not pairing_is_sound(pairing(**told))
