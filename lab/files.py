@@ -222,7 +222,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} was edited or damaged: its own digest isn't that of its content")
     try:
         written = json_text(value).encode(errors="backslashreplace")
-    except RecursionError:  # with indentation json goes less deep than without
+    except RecursionError:  # json indents in Python, which from 3.12 on goes less deep than the C code that read and sealed it
         written = b""
     if written != path.read_bytes():
         raise ValueError(f"{path} was edited or damaged: its values are as they were, its bytes aren't")

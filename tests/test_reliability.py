@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -252,3 +253,25 @@ def test_a_run_in_a_store_without_permission_is_told_in_one_message_and_takes_no
     assert {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()} == held
     opened(anybodys.root)
     assert ask(anybodys, "baseline=tiny")["status"] == "finished"
+
+
+def test_a_run_in_a_read_only_store_is_told_in_one_message_and_takes_nothing(tiny: Project) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("not run: only root may mount")
+    runs = tiny.root / "runs"
+    runs.mkdir()
+    if (done := mount("-t", "tmpfs", "tmpfs", str(runs))).returncode != 0:
+        pytest.skip(f"not run: no disk of memory here: {done.stderr.strip()}")
+    try:
+        ask(tiny, "baseline=tiny", "seed=1")
+        assert mount("-o", "remount,ro", str(runs)).returncode == 0
+        with pytest.raises(MachineError, match=r"Read-only file system: .*runs(.|\n)*the same command goes on"):
+            ask(tiny, "baseline=tiny", "seed=0")
+        assert mount("-o", "remount,rw", str(runs)).returncode == 0
+        assert ask(tiny, "baseline=tiny", "seed=0")["status"] == "finished" and len(run_folders(tiny.root)) == 2
+    finally:
+        subprocess.run(["umount", str(runs)], check=True)
+
+
+def mount(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["mount", *words], capture_output=True, text=True, check=False)

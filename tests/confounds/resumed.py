@@ -11,7 +11,7 @@ from typing import Any
 from lab import experiment
 from lab.errors import LabError
 from lab.experiment import assemble
-from lab.files import read_json
+from lab.files import sha256_file
 from lab.request import Identifier, job_of
 from lab.runner import run
 from lab.store.console import Console
@@ -121,14 +121,33 @@ def other_checkpoint(here: Here) -> tuple[Callable[[], object], tuple[str, ...]]
     return lambda: experiment.run(config, data, other, here.folder / "run", "b" * 64, Silent(), lambda: False), ()
 
 
+class Exchanger:
+    """Another token at the end of the prepared text, once it has been trained on for a while."""
+
+    observes = False
+
+    def gradients(self, state: Any) -> None:
+        if state.step == 15:
+            path = prepared(state.folder.parents[2])
+            content = bytearray(path.read_bytes())
+            content[-1] ^= 1
+            path.write_bytes(content)
+
+
+def prepared(runs: Path) -> Path:
+    """The tokens to train on, in a store where one text was prepared."""
+    (path,) = (runs / ".cache").rglob("train.tokens")
+    return path
+
+
 def moved_tokens(here: Here) -> tuple[Callable[[], object], tuple[str, ...]]:
-    """The text's tokens are exchanged while a run trains."""
-    data = text(here.folder / "cache")
-    was = read_json(data.train.path.with_name("prepared.json"))["files"]["train"]["sha256"]
-    content = bytearray(data.train.path.read_bytes())
-    content[-1] ^= 1
-    data.train.path.write_bytes(bytes(content))
-    return data.verify, (was[:12],)
+    """The text's tokens are exchanged while a run trains: whoever publishes it looks again."""
+    root = here.world.root
+    (root / "conf/hooks/mine.yaml").write_text(f"mine:\n  _target_: {__name__}.Exchanger\n")
+    config = root / "conf/config.yaml"
+    config.write_text(config.read_text().replace("trusted_modules: []", "trusted_modules: [tests]"))
+    world = here.world.edited()
+    return lambda: asked(world, "hooks=mine"), (sha256_file(prepared(root / "runs"))[:12],)
 
 
 def text_since_the_plan(here: Here) -> tuple[Callable[[], object], tuple[str, ...]]:

@@ -125,7 +125,12 @@ class Store:
 
     def certificate(self, old: Mapping[str, str], new: Mapping[str, str], difference: dict[str, Any] | None = None, **told: Any) -> Path:
         """What a replay of the baseline's first run under other code came to."""
-        where: dict[str, Any] = {"change_id": CHANGE, "cohort": "c" * 64, "bits": sha256_of(BITS), "run": f"{self.name}/aaaaaa/seed=0-abcdef012345"}
+        where: dict[str, Any] = {
+            "change_id": CHANGE,
+            "cohort": "c" * 64,
+            "bits": sha256_of(BITS),
+            "run": f"{self.name}/aaaaaa/seed=0-abcdef012345",
+        }
         where |= {"baseline": self.name, "seed": 0, "spans": [[0, 19], [80, 99]], "other_seeds": [1, 2], "seconds": 8.13}
         about = Finding(old=dict(old), new=dict(new), difference=difference, **where | told)
         return write_finding(self.root / "runs", about)

@@ -51,7 +51,10 @@ def test_of_two_codes_of_one_change_the_newer_is_judged_and_the_first_try_counts
     verdict = store.verdict("change=wide")
     assert (verdict.evidence.arm.arm_id, verdict.word) == ("b" * 64, "better")
     assert verdict.family == 2
-    assert aside(store)["change=wide"] == "other code, not compared: superseded by a newer arm of this change, bbbbbb, which doesn't count its seeds 0, 1, 2"
+    assert (
+        aside(store)["change=wide"]
+        == "other code, not compared: superseded by a newer arm of this change, bbbbbb, which doesn't count its seeds 0, 1, 2"
+    )
 
 
 def test_a_newer_code_supersedes_its_change_also_under_another_label(store: Store):

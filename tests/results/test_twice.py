@@ -96,6 +96,17 @@ def test_an_arm_that_leans_on_a_refuted_certificate_is_marked(store: Store) -> N
     assert reading(store, "hooks=ema").startswith(f"hooks=ema: better {REFUTED}. ")
 
 
+def test_a_certificate_that_is_refuted_on_a_seed_beyond_the_look_marks_who_leans_on_it(store: Store) -> None:
+    store.baseline(3)
+    store.run("baseline", 7, BASE[7])
+    store.run(f"code={map_hash(EDITED)[:8]}", 7, BASE[7] - 0.05, code=EDITED)
+    store.shifted("hooks=ema", 3, -0.05, code=EDITED)
+    store.shifted("hooks=z_loss", 3, -0.05)
+    store.certificate(CODE, EDITED)
+    assert REFUTED in reading(store, "hooks=ema")
+    assert reading(store, "hooks=z_loss").startswith("hooks=z_loss: better. ")
+
+
 def test_every_verdict_on_seeds_that_a_refuted_certificate_pools_is_marked(store: Store) -> None:
     store.baseline(2)
     store.arm("baseline", BASE[:3], code=EDITED)

@@ -208,7 +208,7 @@ def test_a_result_that_is_not_as_written_is_one_damaged_run(
     assert out.count("finished") == 1
     assert "2 runs, 1 damaged:" in out
     assert f"{odd.path.name} is damaged: result.json {'has schema 2' if 'schema' in more else 'is'}" in out
-    with pytest.raises(StoreError, match="is damaged: result.json"):
+    with pytest.raises(StoreError, match=r"is damaged: result\.json"):
         print_run(odd)
 
 
@@ -234,7 +234,9 @@ HOSTILE = "x\x1b[2J\x1b]0;owned\x07"
 def test_no_escape_reaches_the_terminal_from_a_name_a_note_or_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = finished(tmp_path, HOSTILE)
     repaired(folder, command=HOSTILE)
-    append_line(folder.requests, {"at": HOSTILE, "baseline": HOSTILE, "label": "b", "study": "s", "exploring": False, "note": f"a\n{HOSTILE}"})
+    append_line(
+        folder.requests, {"at": HOSTILE, "baseline": HOSTILE, "label": "b", "study": "s", "exploring": False, "note": f"a\n{HOSTILE}"}
+    )
     write_json(folder.failure, {"error": f"two\nlines {HOSTILE}"})
     write_json(folder.result, sealed(read_json(folder.result) | {"metrics": {HOSTILE: 1.0}}))
     (folder.path / f"{HOSTILE}.txt").write_text("")

@@ -281,7 +281,7 @@ def test_a_configuration_that_can_t_be_read_is_told_with_the_way_out(tmp_path: P
 # -- what twins share
 
 
-RESULT: dict[str, Any] = {"status": "finished", "diverged": None, "digests": {"weights": "w", "optimizer": "o", "metrics.jsonl": "m"}}
+RESULT: dict[str, Any] = {"status": "finished", "diverged": None, "metrics": {"validation_bits_per_byte": 2.0}, "digests": {"weights": "w", "optimizer": "o", "metrics.jsonl": "m"}}
 
 
 def with_digests(**digests: str | None) -> dict[str, Any]:
@@ -309,6 +309,8 @@ def diverged(step: int) -> dict[str, Any]:
         (diverged(3), diverged(4), ["diverged step"]),
         (diverged(3), RESULT, ["diverged step"]),
         (RESULT, diverged(3), ["diverged step"]),
+        (RESULT, RESULT | {"metrics": {"validation_bits_per_byte": 2.1}}, ["validation_bits_per_byte"]),
+        (RESULT, RESULT | {"metrics": {"validation_bits_per_byte": 2.0, "an observer's": 1.0}}, []),
     ],
 )
 def test_twins_have_the_same_weights_and_diverge_at_the_same_step(
