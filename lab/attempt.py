@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from lab.config.diff import ABSENT, flatten, moved, say
 from lab.config.identity import role_of
-from lab.errors import Interrupted, LabError, MachineError, StoreError
+from lab.errors import DataError, Interrupted, LabError, MachineError, StoreError
 from lab.files import read_sealed, sealed, sha256_file, write_file, write_json
 from lab.request import Identified
 from lab.signals import stopping
@@ -44,7 +44,7 @@ def train(identified: Identified, parts: Any, folder: RunFolder, claim: Claim, c
     try:
         console.begin(folder, manifest, job.request)
         outcome = train_under_signals(identified, parts, folder, claim, console)
-        identified.data.verify()
+        require_unmoved(identified, folder, claim)
     except Interrupted:
         raise
     except Exception as error:
@@ -117,6 +117,17 @@ def train_under_signals(identified: Identified, parts: Any, folder: RunFolder, c
     finally:
         progress.stopped()
     return asdict(outcome)
+
+
+def require_unmoved(identified: Identified, folder: RunFolder, claim: Claim) -> None:
+    """Raise DataError where the data moved while the run trained. Its checkpoints go: nobody knows which steps saw other tokens."""
+    try:
+        identified.data.verify()
+    except DataError:
+        claim.require()
+        for path in folder.checkpoint.glob("step-*"):
+            path.unlink()
+        raise
 
 
 def require_equal_twins(root: Path, identified: Identified, folder: RunFolder, result: Mapping[str, Any]) -> None:

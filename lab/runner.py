@@ -95,7 +95,12 @@ def tell_found(identified: Identified, choice: Choice, console: Console) -> dict
     folder, job = choice.folder, identified.job
     if folder is not None and folder.result.exists():
         result = verify(folder)
-        add_request(Path(job.root), folder, job.request)
+        try:
+            add_request(Path(job.root), folder, job.request)
+        except OSError as error:
+            raise MachineError(
+                f"the run is there, and this request can't be added: {error}\nput that right; or: python -m lab show {folder.path.name}"
+            ) from error
         console.found(folder, job.request, job.seed, result)
         return result
     return None

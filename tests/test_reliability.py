@@ -238,7 +238,7 @@ def opened(folder: Path) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-@pytest.mark.parametrize("before", ["nothing", "the text prepared", "the run stopped"])
+@pytest.mark.parametrize("before", ["nothing", "the text prepared", "the run stopped", "the run finished"])
 def test_a_run_in_a_store_without_permission_is_told_in_one_message_and_takes_nothing(anybodys: Project, before: str) -> None:
     runs = anybodys.root / "runs"
     runs.mkdir()

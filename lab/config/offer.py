@@ -8,9 +8,7 @@ from pathlib import Path
 from string import Template
 from textwrap import fill
 
-from omegaconf import OmegaConf
-
-from lab.config.options import OptionFiles
+from lab.config.options import OptionFiles, read_yaml
 
 WIDTH = 80
 # Keys that completion would offer and that no command line may set.
@@ -36,5 +34,5 @@ def help_text(conf: Path) -> str:
         )
         for group in sorted(groups)
     ]
-    template = OmegaConf.load(conf / "config.yaml").hydra.help.template
+    template = read_yaml(conf / "config.yaml")["hydra"]["help"]["template"]
     return Template(template).substitute(APP_CONFIG_GROUPS="\n".join(listed) + "\n")

@@ -10,13 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from lab.ablate.certificate import Finding, map_hash, write_finding
 from lab.ablate.codemap import code_map, require_fresh
 from lab.ablate.reference import Reference
 from lab.config.diff import flatten, moved, say
 from lab.config.identity import of_role
+from lab.config.options import read_yaml
 from lab.data.prepare import PreparedData
 from lab.edits import Edits
 from lab.errors import OneChangeError, StoreError
@@ -60,7 +59,7 @@ def original(folder: RunFolder, identifier: Identifier, path: str | None = None)
     if not folder.result.exists():
         raise StoreError(f"{folder.path} has no result: only a finished or diverged run can be replayed\nlet it finish: the same command")
     result, manifest = verify(folder), read_json(folder.manifest)
-    saved: Any = OmegaConf.to_container(OmegaConf.load(folder.config))
+    saved = read_yaml(folder.config)
     hooks = {name: hook for name, hook in saved["hooks"].items() if hook.get("observes") is not True}
     data = saved["data"] if path is None else saved["data"] | {"path": path}
     config = on_this_machine(saved | {"hooks": hooks, "data": data})

@@ -80,7 +80,7 @@ def print_report(report: Report, console: Console) -> None:
     for heading, entries in lists(report).items():
         console.print(Text(heading, style="bold"))
         for entry in entries:
-            console.print(Padding(Text(f"- {entry}"), (0, 0, 0, 2)))
+            console.print(Padding(Text(f"- {entry}"), (0, 0, 0, 2)), soft_wrap=False)
 
 
 def to_markdown(report: Report) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lab.errors import PinError
 from lab.results.report import build, print_report, to_markdown
+from lab.results.sections import lists
 
 from .store import Store
 
@@ -153,3 +154,19 @@ def test_the_paper_wing_never_imports_torch(tmp_path: Path):
 def test_the_wings_package_alone_imports_neither_pandas_nor_scipy():
     code = "import sys, lab.results; sys.exit(bool({'pandas', 'scipy', 'rich'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_a_larger_model_is_told_by_its_ratio(store: Store):
+    store.baseline(3)
+    store.shifted("hooks=ema", 3, -0.05, total=1500)
+    assert "1.50x" in to_markdown(store.report())
+
+
+def test_a_sweeps_console_which_wraps_nothing_itself_loses_no_words(store: Store):
+    a_full_store(store)
+    console = Console(file=io.StringIO(), width=60, force_terminal=False, soft_wrap=True)
+    print_report(store.report(), console)
+    said = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]  # StringIO
+    entries = [entry for group in lists(store.report()).values() for entry in group]
+    assert max(map(len, entries)) > 60
+    assert all(f"- {entry}" in said for entry in entries)

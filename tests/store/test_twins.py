@@ -281,7 +281,12 @@ def test_a_configuration_that_can_t_be_read_is_told_with_the_way_out(tmp_path: P
 # -- what twins share
 
 
-RESULT: dict[str, Any] = {"status": "finished", "diverged": None, "metrics": {"validation_bits_per_byte": 2.0}, "digests": {"weights": "w", "optimizer": "o", "metrics.jsonl": "m"}}
+RESULT: dict[str, Any] = {
+    "status": "finished",
+    "diverged": None,
+    "metrics": {"validation_bits_per_byte": 2.0},
+    "digests": {"weights": "w", "optimizer": "o", "metrics.jsonl": "m"},
+}
 
 
 def with_digests(**digests: str | None) -> dict[str, Any]:
