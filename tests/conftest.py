@@ -105,6 +105,16 @@ def cases(record_property: Callable[[str, object], None]) -> Callable[[str], Cas
     return lambda what: Cases(what, record_property)
 
 
+# The files that take longest, so that no core waits for the other at the end (a file's tests stay on one core).
+LONG = ("replay/test_flow.py", "replay/test_certify.py", "test_kills.py", "test_sweep.py", "test_docs_pages.py", "test_signals.py")
+LONG += ("test_resume.py", "test_confounds.py", "test_runner.py", "test_one_owner.py", "test_learning.py", "test_identity.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first."""
+    items.sort(key=lambda item: next((place for place, name in enumerate(LONG) if item.path.as_posix().endswith(name)), len(LONG)))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Every count of planted cases, on one line each; of the naive ways beside ours too, which must have bad ones."""
     reports = [report for status in ("passed", "failed") for report in terminalreporter.stats.get(status, [])]

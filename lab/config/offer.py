@@ -8,6 +8,8 @@ from pathlib import Path
 from string import Template
 from textwrap import fill
 
+from omegaconf import OmegaConf
+
 from lab.config.options import OptionFiles, read_yaml
 
 WIDTH = 80
@@ -34,5 +36,5 @@ def help_text(conf: Path) -> str:
         )
         for group in sorted(groups)
     ]
-    template = read_yaml(conf / "config.yaml")["hydra"]["help"]["template"]
+    template = OmegaConf.create(read_yaml(conf / "config.yaml")).hydra.help.template
     return Template(template).substitute(APP_CONFIG_GROUPS="\n".join(listed) + "\n")

@@ -74,14 +74,13 @@ def test_the_map_holds_the_story_the_parts_and_only_rooms_that_move_numbers(ship
         assert f"lab.{module}" in code
     assert {module.split(".")[1] for module in code if "." in module} <= {
         *("experiment", "look", "build", "streams", "numerics", "device", "data", "model", "train", "hooks", "checkpoint"),
+        *("sampling", "trace"),
     }
     assert list(code) == sorted(code)
     assert all(len(digest) == 64 for digest in code.values())
 
 
-@pytest.mark.parametrize(
-    "module", ["files", "errors", "store", "store.metrics", "config", "sampling", "runner", "results", "cli", "ablate.codemap"]
-)
+@pytest.mark.parametrize("module", ["files", "errors", "store", "store.metrics", "config", "runner", "results", "cli", "ablate.codemap"])
 def test_what_only_writes_down_or_asks_is_not_in_the_map(shipped: dict[str, Any], module: str) -> None:
     assert f"lab.{module}" not in code_map(shipped)
 
