@@ -63,8 +63,10 @@ class Reference:
 
     @property
     def excused(self) -> bool:
-        """Whether there's nothing to excuse, or a certificate does."""
+        """Whether there's nothing to excuse, or a certificate does. A difference that was found directly outweighs a chain of them."""
         names = {map_hash(each) for each in self.joined}
+        if self.finding is not None:
+            return self.finding.inert
         return not self.runs or any(map_hash(run.code) in names for run in self.runs)
 
     def touches(self, code: CodeMap) -> bool:
@@ -73,9 +75,10 @@ class Reference:
 
     @property
     def finding(self) -> Finding | None:
-        """What a replay of one of these runs under today's code came to, where there was one."""
+        """What a replay of one of these runs under today's code came to, where there was one; of several one that found a difference."""
         codes = {map_hash(run.code) for run in self.runs}
-        return next((each for each in self.about if map_hash(each.new) == map_hash(self.code) and map_hash(each.old) in codes), None)
+        tried = [each for each in self.about if map_hash(each.new) == map_hash(self.code) and map_hash(each.old) in codes]
+        return min(tried, key=lambda each: each.inert, default=None)
 
     @property
     def modules(self) -> list[str]:
