@@ -23,7 +23,7 @@ from lab.signals import stopping
 from lab.store.claim import Claim
 from lab.store.console import Console, RunProgress
 from lab.store.layout import RunFolder
-from lab.store.manifest import SCHEMA, surroundings
+from lab.store.manifest import SCHEMA, UNCOMMITTED, surroundings
 from lab.store.runs import add_request, read_result
 from lab.store.twins import begun_with, has_checkpoint, stored, unequal
 
@@ -52,6 +52,7 @@ def train(identified: Identified, parts: Any, folder: RunFolder, claim: Claim, c
         raise explained(error, folder) from error
     files = [folder.manifest, folder.config, folder.overrides, *sorted(folder.checkpoint.glob("step-*"))]
     digests = outcome["digests"] | {path.relative_to(folder.path).as_posix(): sha256_file(path) for path in files}
+    digests |= digest_of_edits(manifest)
     result = sealed({"schema": SCHEMA, "identity": identified.identity} | outcome | {"digests": digests})
     claim.require()
     write_json(folder.result, result)
@@ -67,10 +68,17 @@ def kept_manifest(identified: Identified, parts: Any, folder: RunFolder, claim: 
             return read_sealed(folder.manifest)
         except ValueError as error:
             raise StoreError(f"{error}\nmove {folder.path} away to train the run from the beginning") from None
-    manifest = identified.manifest | surroundings(Path(identified.job.root)) | {"pairing": paired(identified, parts)}
+    pairing = {"pairing": paired(identified, parts)}
     claim.require()  # pairing takes its time
+    manifest = identified.manifest | surroundings(Path(identified.job.root), folder.path) | pairing
     write_json(folder.manifest, sealed(manifest))
     return manifest
+
+
+def digest_of_edits(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of the file of uncommitted edits, as the manifest has it; empty without one, and for runs from before there was one."""
+    digest = (manifest["git"] or {}).get("diff_sha256")
+    return {} if digest is None else {UNCOMMITTED: digest}
 
 
 def paired(identified: Identified, parts: Any) -> dict[str, Any] | None:

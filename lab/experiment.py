@@ -19,19 +19,21 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from torch import Tensor
+
 from lab import checkpoint
 from lab.build import Parts, build
 from lab.checkpoint import Checkpoint
 from lab.data.prepare import PreparedData
 from lab.device import peak_memory_bytes, prepare_device
-from lab.files import read_rows, sha256_file, write_json
+from lab.files import read_rows, sealed, sha256_file, write_json
 from lab.look import Look, interrupted
 from lab.model import count
 from lab.store.metrics import RunFiles, unowned
 from lab.trace import DRAWS, at_an_end, checkpoint_before_the_end, draws, weights_line
 from lab.train.hook import methods
 from lab.train.optimizer.memory import memory, remember
-from lab.train.outcome import Outcome
+from lab.train.outcome import DOCUMENTS, DOCUMENTS_SCHEMA, Outcome
 from lab.train.progress import Progress
 
 
@@ -201,6 +203,7 @@ class Experiment:
     def outcome(self, diverged: str | None) -> Outcome:
         """The run in one record."""
         self.files.sync()
+        self.write_documents(diverged)
         rows, _ = read_rows(self.files.timing.path)
         judged = self.view.judged_weights()
         return Outcome(
@@ -216,17 +219,30 @@ class Experiment:
                 "tokens_per_second": self.watch.tokens_per_second,
                 "seconds_per_step": median(row["seconds"] for row in rows) if rows else None,
                 "peak_memory_bytes": peak_memory_bytes(self.parts.loop.device),
+                "flops_per_token": count.total(count.flops_per_token(self.parts.model, self.config["model"]["context"])).causal,
             },
             split=self.watch.split,
             prices=self.watch.prices,
-            digests=({} if judged is None else {"judged_weights": checkpoint.digest(dict(judged))})
-            | {
-                "weights": checkpoint.digest(dict(self.parts.model.named_parameters())),
-                "optimizer": checkpoint.digest(memory(self.state.optimizer, self.parts.model)),
-                "metrics.jsonl": self.files.metrics.digest(),
-                "samples.txt": self.files.samples.digest(),
-                "weights.jsonl": self.files.weights.digest(),
-                DRAWS: sha256_file(self.folder / DRAWS),
-            },
+            digests=self.digests(judged),
             diverged=None if diverged is None else {"step": min(self.state.step + 1, self.steps), "reason": diverged},
         )
+
+    def write_documents(self, diverged: str | None) -> None:
+        """What each document of the final evaluation cost, where the run came so far: at a resume again, from the same weights."""
+        self.owned()
+        found = self.view.documents
+        if found is None or diverged is not None:
+            (self.folder / DOCUMENTS).unlink(missing_ok=True)
+        else:
+            write_json(self.folder / DOCUMENTS, sealed({"schema": DOCUMENTS_SCHEMA, "bytes": found.bytes, "nats": found.nats}))
+
+    def digests(self, judged: Mapping[str, Tensor] | None) -> dict[str, str]:
+        """SHA-256 of the final weights and the optimizer's memory, and of each file that the run has measured."""
+        tensors = {
+            "weights": checkpoint.digest(dict(self.parts.model.named_parameters())),
+            "optimizer": checkpoint.digest(memory(self.state.optimizer, self.parts.model)),
+        }
+        other = {} if judged is None else {"judged_weights": checkpoint.digest(dict(judged))}
+        growing = {file.path.name: file.digest() for file in (self.files.metrics, self.files.samples, self.files.weights)}
+        whole = {name: sha256_file(self.folder / name) for name in (DRAWS, DOCUMENTS) if (self.folder / name).exists()}
+        return tensors | other | growing | whole

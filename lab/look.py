@@ -19,14 +19,15 @@ from lab.data.tokenfile import TokenFile
 from lab.errors import Interrupted
 from lab.numerics import finite_or_none
 from lab.store.metrics import RunFiles
-from lab.train.evaluate import Evaluation, evaluate, weighing
+from lab.train.evaluate import Documents, Evaluation, evaluate, weighing
 from lab.train.hook import methods
 from lab.train.outcome import METRICS
 from lab.train.progress import Progress
 
 
 class Look:
-    """Looks at one run's model. `measured` holds the last value of each measure of METRICS, and is saved with the run."""
+    """Looks at one run's model. `measured` holds the last value of each measure of METRICS, and is saved with the run; `documents`
+    what each document of the final evaluation cost the judged weights, once that has been made."""
 
     def __init__(
         self, config: Mapping[str, Any], data: PreparedData, parts: Parts, files: RunFiles, progress: Progress, stop: Callable[[], bool]
@@ -36,6 +37,7 @@ class Look:
         self.lengths_V = data.tokenizer.bytes_per_token()
         self.measured: dict[str, float | None] = dict.fromkeys(METRICS)
         self.measures = measures(self.state.steps)
+        self.documents: Documents | None = None
 
     def due(self, every: int | None) -> bool:
         """Whether something that is done every so many steps (None: never between), and at the last, is due now."""
@@ -54,7 +56,7 @@ class Look:
             found = self.evaluate("curve", self.text(self.data.curve.path), judged)
             self.measured |= {name: finite_or_none(found.bits_per_byte) for name, at in self.measures.items() if at == step}
         if step == steps:
-            self.evaluate("validation", self.unless_stopped(self.text(self.data.validation.path)), judged)
+            self.documents = self.evaluate("validation", self.unless_stopped(self.text(self.data.validation.path)), judged).documents
         if sampled:
             with weighing(self.parts.model, judged):
                 self.write_sample("greedy", None)
@@ -82,7 +84,7 @@ class Look:
     def evaluate(self, name: str, text: Iterator[Any], judged: Mapping[str, Tensor] | None) -> Evaluation:
         """Measure the model on a text, write it down, and tell it."""
         with weighing(self.parts.model, judged):
-            found = evaluate(self.parts.model, text, self.lengths_V)
+            found = evaluate(self.parts.model, text, self.lengths_V, self.data.mark if name == "validation" else None)
         row = {f"{name}_bits_per_byte": found.bits_per_byte, f"{name}_nats_per_token": found.nats_per_token}
         if name == "validation":
             row["validation_perplexity"] = found.perplexity

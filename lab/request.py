@@ -16,11 +16,12 @@ from lab.ablate.codemap import code_map, reached
 from lab.ablate.refusal import require_one_change
 from lab.ablate.rule import Tally
 from lab.config.check import check_attention
+from lab.config.compose import Composer
 from lab.config.diff import say
 from lab.config.identity import arm_id, change_id, cohort_id, of_role, run_identity
 from lab.data.corpora import Corpus
 from lab.data.prepare import PreparedData, prepare, require_length
-from lab.errors import ConfigError
+from lab.errors import ConfigError, LabError
 from lab.files import sha256_of
 from lab.store.abilities import settle_device, told_of_device
 from lab.store.layout import RunFolder, cache, run_folder
@@ -118,6 +119,16 @@ def told_apart(config: Mapping[str, Any]) -> list[str]:
     return [] if config["seed"] in seeds else [f"seed {config['seed']} isn't among the pinned seeds: it is shown apart, not judged"]
 
 
+def cohort_here(root: Path, baseline: str) -> str | None:
+    """The cohort that a run of this baseline would fall into, made now on this machine; None where its text or its device isn't here."""
+    try:
+        config = on_this_machine(Composer(root).compose((f"baseline={baseline}",)).resolved)
+        text = Identifier(root).prepared(config).text
+        return cohort_id(cohort_parts(config["device"]["kind"], text, of_role("protocol", config)))
+    except LabError:
+        return None
+
+
 class Identifier:
     """Identifies jobs. Texts that several jobs share are read and prepared once."""
 
@@ -156,6 +167,7 @@ class Identifier:
             "split": asdict(data.split),
             "steps": config["trainer"]["tokens"] // per_step,
             "tokens_per_step": per_step,
+            "bytes_per_token": data.train.n_bytes / data.train.n_tokens,
             "command": job.command,
         }
         return Identified(

@@ -14,9 +14,10 @@ import torch
 
 from lab.checkpoint import latest
 from lab.errors import ConfigError, Interrupted, StoreError
-from lab.files import read_rows
+from lab.files import read_rows, read_sealed, sha256_file
+from lab.numerics import bits_per_byte
 from lab.store.metrics import encode_row
-from tests.train.tiny import HOOKS, IDENTITY, STEPS, Crash, CrashAt, after, tiny, train
+from tests.train.tiny import CONTEXT, HOOKS, IDENTITY, STEPS, Crash, CrashAt, after, tiny, train
 
 VARIANTS = {
     "plain": {},
@@ -28,7 +29,7 @@ VARIANTS = {
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in ("metrics.jsonl", "samples.txt")}
+    return {name: (folder / name).read_bytes() for name in ("metrics.jsonl", "samples.txt", "documents.json")}
 
 
 def rows(folder: Path, key: str) -> list[dict]:
@@ -168,6 +169,25 @@ def test_the_outcome_says_what_the_rows_say_and_can_be_written_as_json(tmp_path)
     assert all(value is not None and value > 0 for value in outcome.cost.values())
 
 
+def test_what_each_document_cost_is_kept_of_the_judged_weights(tmp_path):
+    outcome = train(tmp_path / "run", hooks={"ema": {"_target_": "lab.hooks.ema.EMA", "decay": 0.9, "warmup": 0}})
+    found = read_sealed(tmp_path / "run" / "documents.json")
+    assert outcome.digests["documents.json"] == sha256_file(tmp_path / "run" / "documents.json")
+    assert (found["schema"], len(found["bytes"]), len(found["nats"])) == (1, 1, 1)
+    judged, raw = (rows(tmp_path / "run", key)[-1][key] for key in ("validation_bits_per_byte", "validation_raw_bits_per_byte"))
+    cost = bits_per_byte(sum(found["nats"]), sum(found["bytes"]))
+    assert cost == pytest.approx(judged, rel=1e-12)
+    assert cost != pytest.approx(raw, rel=1e-6)
+
+
+def test_the_price_of_a_token_is_counted_at_the_contexts_length(tmp_path):
+    """Layers of width 32: 12 * 32 * 32 weights each, and a tied head of 128 tokens; three passes, two operations a weight."""
+    prices = [train(tmp_path / name, model__n_layers=layers).cost["flops_per_token"] for name, layers in (("two", 2), ("one", 1))]
+    attention = 3 * 2 * 2 * 32 * (CONTEXT + 1) / 2
+    assert prices[0] - prices[1] == 3 * 2 * 12 * 32 * 32 + attention
+    assert prices[1] - (prices[0] - prices[1]) == 3 * 2 * 32 * 128
+
+
 def test_samples_are_written_by_step_and_a_run_without_samples_has_none(tmp_path):
     train(tmp_path / "run")
     heads = [line for line in (tmp_path / "run" / "samples.txt").read_text().splitlines() if line.startswith("=== ")]
@@ -202,6 +222,7 @@ def test_a_huge_learning_rate_is_an_outcome(tmp_path):
     assert outcome.status == "diverged" and outcome.step < STEPS
     assert outcome.diverged["step"] == outcome.step + 1 and "training loss" in outcome.diverged["reason"]
     assert outcome.metrics["validation_bits_per_byte"] is None
+    assert "documents.json" not in outcome.digests and not (tmp_path / "run" / "documents.json").exists()
     json.dumps(asdict(outcome), allow_nan=False)
     assert train(tmp_path / "again", trainer__optimizer__lr=1e6).digests == outcome.digests
 
@@ -217,6 +238,7 @@ def test_weights_that_break_in_the_last_step_are_a_divergence(tmp_path):
     outcome = train(tmp_path / "run", hooks={"breaker": {"_target_": "tests.train.test_loop.Breaker"}})
     assert (outcome.status, outcome.diverged["step"]) == ("diverged", STEPS)
     assert "final evaluation" in outcome.diverged["reason"]
+    assert not (tmp_path / "run" / "documents.json").exists(), "its costs are no numbers"
     assert outcome.metrics["half_curve_bits_per_byte"] is not None
 
 

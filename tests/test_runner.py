@@ -88,7 +88,7 @@ def test_a_run_leaves_exactly_the_files_that_it_promises(finished: Project) -> N
     folder = only_run(finished)
     names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file()}
     checkpoints = {f"checkpoint/step-{step:08d}.{kind}" for step in (10, 20) for kind in ("json", "safetensors")}
-    measured = {"metrics.jsonl", "samples.txt", "draws.json", "weights.jsonl"}
+    measured = {"metrics.jsonl", "samples.txt", "draws.json", "weights.jsonl", "documents.json"}
     digested = {"config.yaml", "overrides.yaml", "manifest.json", *measured, *checkpoints}
     assert names == digested | {"timing.jsonl", "requests.jsonl", "result.json", "run.log"}
     manifest, result = read_json(folder.manifest), read_json(folder.result)
@@ -117,6 +117,7 @@ def test_configuration_manifest_and_request_say_what_was_run_and_for_whom(finish
     assert not [name for name in manifest["code"] if name.startswith(("lab.hooks.z_loss", "lab.store", "lab.runner"))]
     assert manifest["bits"]["leaves"]["device.threads"] == 1 and manifest["bits"]["torch"]["version"]
     assert (manifest["steps"], manifest["tokens_per_step"]) == (20, 64)
+    assert 0.9 < manifest["bytes_per_token"] < 1, "a character is a byte here, and marks are tokens without one"
 
     (request,) = rows(folder.requests)
     (change,) = request.pop("changes")

@@ -194,6 +194,7 @@ class TrainingConfig:
 # While a key stands at it, identities leave it out, and a pin that lacks it is no drift.
 LATER_KEYS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
+        "lab.hooks.nudge.Nudge": {"draw": 0},
         "lab.model.attention.mha.MultiHeadAttention": {"qk_norm": False, "qk_norm_eps": 1e-6, "logit_cap": None},
     }
 )

@@ -181,7 +181,7 @@ def _make(folder: Path, ranges: Mapping[str, list[Piece]], made_from: dict[str, 
     try:
         for name, text in ranges.items():
             path = folder / f"{name}.tokens"
-            tokens_T = _encode(text, tokenizer)
+            tokens_T = encode(text, tokenizer)
             TokenFile.write(path, tokens_T, tokenizer.vocabulary)
             files[name] = TokenFile(path, sha256_file(path), len(tokens_T), n_bytes(text))
         entries = {name: {"sha256": file.sha256, "n_tokens": file.n_tokens} for name, file in files.items()}
@@ -191,7 +191,7 @@ def _make(folder: Path, ranges: Mapping[str, list[Piece]], made_from: dict[str, 
     return files
 
 
-def _encode(text: Sequence[Piece], tokenizer: Tokenizer) -> npt.NDArray[Any]:
+def encode(text: Sequence[Piece], tokenizer: Tokenizer) -> npt.NDArray[Any]:
     """Mark, tokens, mark, tokens, ...; shape (T,). Holds the tokenizer to its contract: nothing of the text may get lost."""
     mark = np.array([tokenizer.mark], dtype=tokenizer.dtype)
     length_V = tokenizer.bytes_per_token()

@@ -5,16 +5,21 @@ Its pairing, counted where the model is built, is put into words here: for the c
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from lab.files import write_file
+
 SCHEMA = 1
 LONGEST_DIFF = 200_000
+UNCOMMITTED = "uncommitted.diff"  # beside the manifest, so that every reading of that stays quick
 NAMED = 3  # tensors that a sentence names
 PAIRED = {
     "initial": ("of", "equal"),
@@ -26,9 +31,34 @@ LISTED = (*HERE, "only_baseline")
 PACKAGES = ("hydra-core", "numpy", "omegaconf", "pandas", "rich", "safetensors", "scipy", "torch")
 
 
-def surroundings(root: Path) -> dict[str, Any]:
-    """What is worth knowing of where a run was made, and never enters its identity."""
-    return {"git": git_state(root), "host": platform.node(), "python": platform.python_version(), "packages": packages()}
+@dataclass(frozen=True)
+class GitState:
+    """The commit of a checkout, whether anything in it isn't committed, and what of that is known to git, as a patch (perhaps cut)."""
+
+    commit: str
+    dirty: bool
+    diff: str
+    diff_cut: bool
+
+    def record(self) -> dict[str, Any]:
+        """What the manifest says of it: of the patch its SHA-256, None without one."""
+        digest = hashlib.sha256(self.diff.encode()).hexdigest() if self.diff else None
+        return {"commit": self.commit, "dirty": self.dirty, "diff_sha256": digest, "diff_cut": self.diff_cut}
+
+
+def surroundings(root: Path, folder: Path) -> dict[str, Any]:
+    """What is worth knowing of where a run was made, and never enters its identity. Uncommitted edits become a file in its folder."""
+    git = git_state(root)
+    if git is not None and git.diff:
+        write_file(folder / UNCOMMITTED, git.diff)
+    else:
+        (folder / UNCOMMITTED).unlink(missing_ok=True)  # of an attempt that was killed before its manifest
+    return {
+        "git": None if git is None else git.record(),
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "packages": packages(),
+    }
 
 
 def packages() -> dict[str, str]:
@@ -37,7 +67,7 @@ def packages() -> dict[str, str]:
     return {name: found[name] for name in PACKAGES if name in found}
 
 
-def git_state(root: Path) -> dict[str, Any] | None:
+def git_state(root: Path) -> GitState | None:
     """The commit, and the difference of the working tree from it; None outside a git checkout."""
     if shutil.which("git") is None:
         return None
@@ -46,7 +76,7 @@ def git_state(root: Path) -> dict[str, Any] | None:
         return None
     status = _git(root, "status", "--porcelain") or ""
     diff = (_git(root, "diff", "--no-ext-diff", "--no-color", "HEAD") or "") if status else ""
-    return {"commit": commit.strip(), "dirty": bool(status), "diff": diff[:LONGEST_DIFF], "diff_cut": len(diff) > LONGEST_DIFF}
+    return GitState(commit.strip(), bool(status), diff[:LONGEST_DIFF], len(diff) > LONGEST_DIFF)
 
 
 def _git(root: Path, *words: str) -> str | None:

@@ -40,7 +40,10 @@ def is_bits(value: Any) -> bool:
 
 
 def is_git(value: Any) -> bool:
-    return value is None or (isinstance(value, dict) and is_text(value.get("commit")) and isinstance(value.get("dirty"), bool))
+    if value is None:
+        return True
+    whole = isinstance(value, dict) and is_text(value.get("commit")) and isinstance(value.get("dirty"), bool)
+    return whole and (value.get("diff_sha256") is None or is_text(value["diff_sha256"]))
 
 
 def is_divergence(value: Any) -> bool:
@@ -52,6 +55,7 @@ MANIFEST: Mapping[str, Fits] = {
     **dict.fromkeys(("seed", "steps", "tokens_per_step"), is_count),
     "code": table_of(is_text),
     "bits": is_bits,
+    "bytes_per_token": is_measure,  # runs of before it was written have none
     "git": is_git,
     "pairing": pairing_is_sound,
 }

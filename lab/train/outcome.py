@@ -14,6 +14,9 @@ METRICS = (
     "half_curve_bits_per_byte",
     "final_curve_bits_per_byte",
 )
+# What each document of the final evaluation cost: {"schema", "bytes": [...], "nats": [...]}, sealed, in the run's directory.
+DOCUMENTS = "documents.json"
+DOCUMENTS_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Outcome:
     metrics: dict[str, float | None]
     parameters: dict[str, int]
     cost: dict[str, float | None]
+    """what the machine measured; and `flops_per_token`, a count: of training one token, attention at the positions that it may see"""
     split: dict[str, float]
     """the share of the training steps that went into each phase: data, forward, backward, optimizer, hooks, rest"""
     prices: dict[str, float]

@@ -12,6 +12,7 @@ from lab.errors import ConfigError
 from lab.files import read_rows
 from lab.hooks.ema import EMA
 from lab.hooks.length_warmup import LengthWarmup
+from lab.hooks.nudge import Nudge
 from lab.model.site import sites
 from lab.train.loss import cross_entropy
 from tests.hooks.worlds import OPTIONS, with_hook
@@ -220,6 +221,19 @@ def test_nudge_moves_the_initial_weights_only_and_another_seed_otherwise(tmp_pat
         made.loop.hooks["nudge"].batch(made.loop.state)
         moved.append(weights(made.model))
     assert not equal(*moved)
+
+
+def test_another_draw_of_nudge_has_other_signs_at_the_same_seed(tmp_path):
+    made = parts(tmp_path, hooks=hooks(nudge={}))
+    before = weights(made.model)
+    moved = []
+    for draw in (0, 0, 1):
+        made.model.load_state_dict(before)
+        Nudge(size=1e-7, draw=draw).batch(made.loop.state)
+        moved.append(weights(made.model))
+    assert equal(moved[0], moved[1])
+    signs = [torch.cat([(each > before[name]).double().flatten() for name, each in one.items()]) for one in moved]
+    assert (signs[0] == signs[2]).double().mean().item() == pytest.approx(0.5, abs=0.02)
 
 
 # -- hooks that change the loss

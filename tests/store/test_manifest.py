@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lab.store.manifest import LONGEST_DIFF, git_state, not_paired, pairing_in_words, pairing_is_sound, surroundings
+from lab.files import sha256_file
+from lab.store.manifest import LONGEST_DIFF, UNCOMMITTED, git_state, not_paired, pairing_in_words, pairing_is_sound, surroundings
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="not run: git isn't installed")
 
@@ -64,7 +65,9 @@ def test_a_checkout_without_a_commit_has_no_git_state(tmp_path: Path) -> None:
 
 @needs_git
 def test_a_clean_checkout_is_its_commit(checkout: Path) -> None:
-    assert git_state(checkout) == {"commit": git(checkout, "rev-parse", "HEAD"), "dirty": False, "diff": "", "diff_cut": False}
+    head = git(checkout, "rev-parse", "HEAD")
+    state = git_state(checkout)
+    assert state is not None and state.record() == {"commit": head, "dirty": False, "diff_sha256": None, "diff_cut": False}
 
 
 @needs_git
@@ -74,8 +77,8 @@ def test_uncommitted_edits_are_kept_word_by_word(checkout: Path, staged: bool) -
     if staged:
         git(checkout, "add", ".")
     state = git_state(checkout)
-    assert state is not None and state["dirty"] and not state["diff_cut"]
-    assert "-WIDTH = 128" in state["diff"] and "+WIDTH = 256  # ünï" in state["diff"]
+    assert state is not None and state.dirty and not state.diff_cut
+    assert "-WIDTH = 128" in state.diff and "+WIDTH = 256  # ünï" in state.diff
 
 
 @needs_git
@@ -87,7 +90,7 @@ def test_the_kept_difference_can_be_applied_whatever_the_user_s_git_settings(che
     state = git_state(checkout)
     assert state is not None
     git(checkout, "checkout", "-q", "model.py")
-    (checkout / "kept.diff").write_text(state["diff"])
+    (checkout / "kept.diff").write_text(state.diff)
     git(checkout, "apply", "kept.diff")
     assert (checkout / "model.py").read_text() == edited
 
@@ -96,19 +99,34 @@ def test_the_kept_difference_can_be_applied_whatever_the_user_s_git_settings(che
 def test_a_new_file_alone_makes_a_checkout_dirty(checkout: Path) -> None:
     (checkout / "new.py").write_text("")
     state = git_state(checkout)
-    assert state is not None and state["dirty"] and state["diff"] == ""
+    assert state is not None and state.dirty and state.diff == ""
+    assert surroundings(checkout, checkout)["git"]["diff_sha256"] is None and not (checkout / UNCOMMITTED).exists()
 
 
 @needs_git
 def test_a_very_long_difference_is_cut_and_says_so(checkout: Path) -> None:
     (checkout / "model.py").write_text("x = 1\n" * LONGEST_DIFF)
     state = git_state(checkout)
-    assert state is not None and state["diff_cut"] and len(state["diff"]) == LONGEST_DIFF
+    assert state is not None and state.diff_cut and len(state.diff) == LONGEST_DIFF
+
+
+@needs_git
+def test_uncommitted_edits_are_a_file_beside_the_manifest_and_a_digest_in_it(checkout: Path, tmp_path: Path) -> None:
+    """An attempt that was killed before its manifest leaves none of its file to the next one."""
+    folder = tmp_path / "run"
+    (checkout / "model.py").write_text("WIDTH = 256  # ünï\n")
+    record = surroundings(checkout, folder)["git"]
+    assert record["diff_sha256"] == sha256_file(folder / UNCOMMITTED)
+    assert "+WIDTH = 256  # ünï" in (folder / UNCOMMITTED).read_text()
+    assert "WIDTH" not in json.dumps(record)
+    git(checkout, "commit", "-qam", "second")
+    assert surroundings(checkout, folder)["git"]["diff_sha256"] is None
+    assert not (folder / UNCOMMITTED).exists()
 
 
 def test_the_surroundings_name_host_python_and_libraries_and_never_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_TOKEN", "a-very-secret-value")
-    found = surroundings(tmp_path)
+    found = surroundings(tmp_path, tmp_path)
     assert set(found) == {"git", "host", "python", "packages"}
     assert {"torch", "hydra-core", "numpy", "omegaconf"} <= set(found["packages"])
     assert "a-very-secret-value" not in json.dumps(found)

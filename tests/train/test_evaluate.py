@@ -33,6 +33,35 @@ def test_bits_per_byte_by_hand():
     assert found.perplexity == pytest.approx(2 ** (20 / 11))
 
 
+def test_the_nats_of_each_document_by_hand():
+    """The text: mark 2 1 2 | mark 1 1 2 2 1 | mark 2. The first mark is only an input, each other is paid by the document it opens."""
+    found = evaluate(Chances(), blocks(TOKENS, 4, 2), BYTES, mark=0).documents
+    assert found.bytes == [7, 9, 3]
+    assert found.nats == pytest.approx([6 * math.log(2), 11 * math.log(2), 3 * math.log(2)])
+
+
+@pytest.mark.parametrize(("block", "batch"), [(1, 1), (2, 3), (5, 1), (16, 4), (200, 1)])
+def test_documents_add_up_to_the_whole_wherever_the_blocks_cut_them(tmp_path, block, batch):
+    """Neighbouring marks are documents without text. The total keeps its bits."""
+    model = parts(tmp_path, model__context=256).model
+    tokens = np.array([0, 5, 9, 3, 0, 7, 0, 0, *range(1, 90), 0, 4], dtype=np.uint8)
+    lengths = np.minimum(np.arange(128), 1)
+    plain = evaluate(model, blocks(tokens, block, batch), lengths)
+    found = evaluate(model, blocks(tokens, block, batch), lengths, mark=0)
+    assert (found.nats, found.tokens, found.bytes) == (plain.nats, plain.tokens, plain.bytes)
+    assert plain.documents is None
+    assert found.documents.bytes == [3, 1, 0, 89, 1]
+    assert math.fsum(found.documents.nats) == pytest.approx(found.nats, rel=1e-13)
+    assert min(found.documents.nats) > 0
+
+
+def test_a_text_of_one_document_is_one_entry(tmp_path):
+    tokens = np.array([0, *range(1, 60)], dtype=np.uint8)
+    found = evaluate(parts(tmp_path).model, blocks(tokens, 16, 2), np.ones(128, dtype=int), mark=0)
+    assert found.documents.bytes == [found.bytes]
+    assert found.documents.nats == pytest.approx([found.nats], rel=1e-13)
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3, 7, 100])
 def test_the_grouping_moves_nothing_but_rounding_and_the_ragged_tail_counts(tmp_path, batch):
     model = parts(tmp_path).model
