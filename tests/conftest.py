@@ -17,6 +17,7 @@ import pytest
 from lab.ablate.baseline import pin
 from lab.config.compose import Composer
 from tests.cases import Cases
+from tests.figures import Figures, rows_of
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TINY = (
@@ -105,6 +106,12 @@ def cases(record_property: Callable[[str, object], None]) -> Callable[[str], Cas
     return lambda what: Cases(what, record_property)
 
 
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None], request: pytest.FixtureRequest) -> Figures:
+    """`figures.at_most("false claims", rate, 0.05)`: a figure measured by simulation, printed when the tests are through."""
+    return Figures(record_property, None if request.node.get_closest_marker("soak") else rows_of())
+
+
 # The files that take longest, so that no core waits for the other at the end (a file's tests stay on one core).
 LONG = ("replay/test_flow.py", "replay/test_certify.py", "test_kills.py", "test_sweep.py", "test_docs_pages.py", "test_signals.py")
 LONG += ("test_resume.py", "test_confounds.py", "test_runner.py", "test_one_owner.py", "test_learning.py", "test_identity.py")
@@ -116,7 +123,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Every count of planted cases, on one line each; of the naive ways beside ours too, which must have bad ones."""
+    """Every count of planted cases and every simulated figure, on one line each; of the naive ways beside ours too, which must fail."""
     reports = [report for status in ("passed", "failed") for report in terminalreporter.stats.get(status, [])]
     counts = sorted(tuple(value) for report in reports for name, value in report.user_properties if name == "cases")
     if counts:
@@ -124,3 +131,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for what, kind, ran, bad, note in counts:
         naive = " (naive, must fail)" if kind == "naive" else ""
         terminalreporter.write_line(f"{what}{naive}: {ran} ran, {bad} bad{f'; {note}' if note else ''}")
+    measured = sorted(tuple(value) for report in reports for name, value in report.user_properties if name == "figures")
+    if measured:
+        terminalreporter.section("proved by simulation")
+    for what, figure, demanded in measured:
+        terminalreporter.write_line(f"{what}: {figure}; demanded: {demanded}")

@@ -1,6 +1,7 @@
-"""Pure numbers: paired t, intervals, looks, Holm, detectable effects. Knows no run, no file, no verdict.
+"""Numbers about pairs: the paired t, its interval, and what is printed beside it. Knows no look, no run, no file, no verdict.
 
-`level` is the two-sided error at one look: alpha itself under one look, less under several (`level_in_force`).
+`level` is the two-sided error at one look: alpha itself under one look, less under several (lab/results/sequential.py).
+scipy.special has all that is needed here; importing scipy.stats would cost every report half a second.
 """
 
 from __future__ import annotations
@@ -8,18 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
-from scipy.optimize import brentq
+from scipy import special
 
-PATHS = 400_000  # of the simulated null; the standard error of F at 0.05 is then 0.0003
-SIMULATION_SEED = 20_240_229
-POWER = 0.8
-CAUTION = 0.8  # the spread is replaced by its upper bound at this confidence
-CHI_SQUARE_POINTS = 4_000
+FEWEST_FLIPS = 6  # below, the smallest two-sided p of a sign-flip test, 2 / 2^n, is above 0.05
+MOST_EXACT_FLIPS = 28  # above, all 2^n sign patterns are too many even by halves
+RANDOM_FLIPS = 20_000
+FLIPS_AT_ONCE = 1_000
+FLIP_SEED = 20_240_229
 
 Floats = NDArray[np.float64]
 
@@ -47,16 +46,32 @@ def paired(arm: Sequence[float], baseline: Sequence[float], level: float) -> Pai
     assert len(arm) == len(baseline) > 0, "pairs come in twos"
     a, b = np.asarray(arm, float), np.asarray(baseline, float)
     d = a - b
-    n, mean = len(d), float(d.mean())
-    rounding = 8 * np.finfo(float).eps * float(max(np.abs(a).max(), np.abs(b).max()))
-    if n < 2 or float(np.abs(d - mean).max()) <= rounding:
-        return Paired(n, mean, None, None, None, None, None, None)
-    spread = float(d.std(ddof=1))
+    n, rounding = len(d), rounding_of(a, b)
+    if n < 2 or float(np.abs(d - d.mean()).max()) <= rounding:
+        return Paired(n, float(d.mean()), None, None, None, None, None, None)
+    mean, spread, p = (float(number) for number in differences(d))
     half = half_width(n, spread, level)
-    p = float(stats.ttest_rel(a, b).pvalue)
-    spreads = float(a.std(ddof=1)), float(b.std(ddof=1))
-    correlation = float(np.corrcoef(a, b)[0, 1]) if min(spreads) > rounding else None
-    return Paired(n, mean, spread, mean - half, mean + half, p, correlation, (spreads[0] ** 2 + spreads[1] ** 2) / spread**2)
+    a, b = a - a.mean(), b - b.mean()
+    # sums of products rather than @, whose last bit is the linear algebra library's choice
+    squares = float((a * a).sum()), float((b * b).sum())
+    varies = min(squares) > (n - 1) * rounding**2
+    correlation = max(-1.0, min(1.0, float((a * b).sum()) / math.sqrt(squares[0] * squares[1]))) if varies else None
+    return Paired(n, mean, spread, mean - half, mean + half, p, correlation, sum(squares) / (n - 1) / spread**2)
+
+
+def rounding_of(a: Floats, b: Floats) -> float:
+    """What float64 alone may do to the differences of such values."""
+    return 8 * float(np.finfo(float).eps) * float(max(np.abs(a).max(), np.abs(b).max()))
+
+
+def differences(d: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean, standard deviation and two-sided t test p of differences of shape (..., n); p is NaN where nothing varies."""
+    n = d.shape[-1]
+    assert n >= 2, "one pair has no spread"
+    mean, spread = d.mean(axis=-1), d.std(axis=-1, ddof=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(spread > 0, np.abs(mean) * math.sqrt(n) / spread, np.nan)
+    return mean, spread, 2 * special.stdtr(n - 1, -t)
 
 
 def critical_t(n: int, level: float) -> float:
@@ -68,84 +83,89 @@ def half_width(n: int, spread: float, level: float) -> float:
     return critical_t(n, level) * spread / math.sqrt(n)
 
 
-@lru_cache(maxsize=8)
-def null_minimum(looks: tuple[int, ...]) -> Floats:
-    """The smallest nominal p over the looks, sorted, on simulated paths without any effect."""
-    random = np.random.default_rng(SIMULATION_SEED)
-    total, squares, smallest = np.zeros(PATHS), np.zeros(PATHS), np.ones(PATHS)
-    for n in range(1, max(looks) + 1):
-        draw = random.standard_normal(PATHS)
-        total += draw
-        squares += draw * draw
-        if n in looks:
-            variance = (squares - total * total / n) / (n - 1)
-            t = np.abs(total) / np.sqrt(n * variance)
-            np.minimum(smallest, 2 * special.stdtr(n - 1, -t), out=smallest)
-    smallest.sort()
-    return smallest
+def leave_one_out(d: Sequence[float], level: float) -> list[tuple[float, float, float]]:
+    """Mean and interval (mean, low, high) without each difference in turn, in their order; none below three differences.
+
+    The critical value stays that of all n: else the lost degree of freedom alone overturns many a good result at small n.
+    """
+    values = np.asarray(d, float)
+    n = len(values)
+    if n < 3:
+        return []
+    others = values[np.array([[j for j in range(n) if j != i] for i in range(n)])]
+    mean, spread, _ = differences(others)
+    half = critical_t(n, level) * spread / math.sqrt(n - 1)
+    return [(float(m), float(m - h), float(m + h)) for m, h in zip(mean, half, strict=True)]
 
 
-def sequential_p(nominal: Sequence[float], looks: tuple[int, ...]) -> float:
-    """The p of having looked several times: F(smallest nominal p so far), F its null distribution over all pinned looks."""
-    smallest = min(nominal)
-    if len(looks) == 1:
-        return smallest
-    null = null_minimum(looks)
-    simulated = (np.searchsorted(null, smallest, side="right") + 1) / (len(null) + 1)
-    return float(min(1.0, simulated, len(looks) * smallest))  # Bonferroni bounds F where the simulation has no paths left
+def variance_change(arm: Sequence[float], baseline: Sequence[float]) -> tuple[float, float] | None:
+    """The ratio s_arm / s_baseline and its two-sided p for paired values (Pitman 1939, Morgan 1939).
+
+    Equal variances mean that sums and differences are uncorrelated. None below three pairs, or where something doesn't vary.
+    """
+    a, b = np.asarray(arm, float), np.asarray(baseline, float)
+    n = len(a)
+    if n < 3:
+        return None
+    rounding = rounding_of(a, b)
+    if any(float(np.ptp(values)) <= rounding for values in (a, b, a - b, a + b)):
+        return None
+    r = float(np.clip(np.corrcoef(a + b, a - b)[0, 1], -1, 1))
+    t = abs(r) * math.sqrt((n - 2) / (1 - r * r)) if abs(r) < 1 else math.inf
+    return float(a.std(ddof=1) / b.std(ddof=1)), float(2 * special.stdtr(n - 2, -t))
 
 
-def level_in_force(alpha: float, looks: tuple[int, ...]) -> float:
-    """The nominal p below which one look suffices, such that all looks together err with probability alpha."""
-    if len(looks) == 1:
-        return alpha
-    null = null_minimum(looks)
-    return float(null[max(0, math.ceil(alpha * (len(null) + 1)) - 2)])
+def sign_flip(d: Sequence[float]) -> float | None:
+    """Two-sided p of the mean against all 2^n ways to flip the differences' signs; None below six differences.
+
+    Exact up to 28 differences: the sums of one half's patterns are looked up among the sorted ones of the other half, so that
+    time and memory grow with 2^(n/2). Above, 20,000 flips drawn under a fixed seed, the observed one counted among them.
+    """
+    values = np.asarray(d, float)
+    n = len(values)
+    if n < FEWEST_FLIPS:
+        return None
+    scale = float(np.abs(values).sum())
+    reached = abs(float(values.sum())) - 1e-12 * scale  # a tie counts, however its sum was rounded
+    if reached <= 0:
+        return 1.0
+    if n > MOST_EXACT_FLIPS:
+        random = np.random.default_rng(FLIP_SEED)
+        signs = (random.integers(0, 2, (FLIPS_AT_ONCE, n)) * 2 - 1 for _ in range(RANDOM_FLIPS // FLIPS_AT_ONCE))
+        hits = sum(int((np.abs(each @ values) >= reached).sum()) for each in signs)
+        return (hits + 1) / (RANDOM_FLIPS + 1)
+    left, right = (np.sort(flipped_sums(half)) for half in (values[: n // 2], values[n // 2 :]))
+    above = len(right) * len(left) - int(np.searchsorted(right, reached - left, side="left").sum())
+    return min(1.0, 2 * above / 2.0**n)  # flipping all signs mirrors the sums
 
 
-def holm(p: Sequence[float], family: int) -> list[float]:
-    """Holm-adjusted p values, in the order given. Members of the family without a p count as 1."""
-    assert family >= len(p), "a family has at least the members that have a p"
-    order = sorted(range(len(p)), key=lambda index: p[index])
-    adjusted, worst = [0.0] * len(p), 0.0
-    for rank, index in enumerate(order):
-        worst = max(worst, min(1.0, (family - rank) * p[index]))
-        adjusted[index] = worst
-    return adjusted
-
-
-@lru_cache(maxsize=32)
-def _chi_scales(freedom: int) -> Floats:
-    """Equally likely values of s / sigma."""
-    middle = (np.arange(CHI_SQUARE_POINTS) + 0.5) / CHI_SQUARE_POINTS
-    scales: Floats = np.sqrt(2 * special.gammaincinv(freedom / 2, middle) / freedom)
-    return scales
-
-
-def power(effect: float, n: int, level: float) -> float:
-    """Chance that a two-sided paired t test at `level` finds an effect given in units of s_d."""
-    # integrated over the chi-square: scipy.stats.nct returns NaN at small n
-    limit, shift = critical_t(n, level) * _chi_scales(n - 1), effect * math.sqrt(n)
-    return float(np.mean(special.ndtr(shift - limit) + special.ndtr(-shift - limit)))
-
-
-@lru_cache(maxsize=128)
-def detectable_effect(n: int, level: float) -> float:
-    """The effect, in units of s_d, that n pairs find with 80 % power at this level."""
-    return float(brentq(lambda effect: power(effect, n, level) - POWER, 0.0, 1e4))
-
-
-def cautious_factor(n: int) -> float:
-    """How much larger than measured the spread may be: its 80 % upper bound from n pairs, by the chi-square."""
-    return math.sqrt((n - 1) / float(stats.chi2.ppf(1 - CAUTION, n - 1)))
-
-
-def look_that_settles(looks: Sequence[int], spread: float, level: float, smallest_effect: float) -> int | None:
-    """The first of these looks whose interval is narrow enough to settle D: half-width at most D/2. None: none of them."""
-    return next((n for n in looks if half_width(n, spread, level) <= smallest_effect / 2), None)
+def flipped_sums(values: Floats) -> Floats:
+    """The sums of these values under every pattern of signs."""
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate([sums + value, sums - value])
+    return sums
 
 
 def mcnemar(only_arm: int, only_baseline: int) -> float:
     """Exact two-sided p that one of them diverges more often, from the seeds on which just one did."""
     discordant = only_arm + only_baseline
-    return float(stats.binomtest(only_arm, discordant, 0.5).pvalue) if discordant else 1.0
+    return min(1.0, 2 * float(special.bdtr(min(only_arm, only_baseline), discordant, 0.5))) if discordant else 1.0
+
+
+def document_error(arm_nats: Floats, baseline_nats: Floats, bytes_per_document: Floats) -> float | None:
+    """Standard error, over the documents, of the difference in bits per byte averaged over seeds: another text of this kind, not
+    other seeds.
+
+    Nats have shape (seeds, documents), bytes (documents,). Bits per byte is a ratio of sums, so its error is linearised: each document
+    counts by how far its bits are from what the whole difference gives its bytes (Cochran 1977, chapter 6). None with one document.
+    """
+    arm, base = np.asarray(arm_nats, float), np.asarray(baseline_nats, float)
+    sizes = np.asarray(bytes_per_document, float)
+    documents, total = len(sizes), float(sizes.sum())
+    assert arm.ndim == 2 and arm.shape[1] == documents == base.shape[-1] and base.ndim == 2, "nats are per seed and document"
+    if documents < 2 or total <= 0:
+        return None
+    bits: Floats = (arm.mean(axis=0) - base.mean(axis=0)) / math.log(2)
+    residual = bits - float(bits.sum()) / total * sizes
+    return math.sqrt(documents / (documents - 1) * float((residual**2).sum())) / total
