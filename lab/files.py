@@ -9,26 +9,21 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SEAL = "sha256_of_this"
+from lab.canonical import as_sealed, json_text, seal_holds
+from lab.canonical import canonical_json as canonical_json
+from lab.canonical import parse_object as parse_object
+from lab.canonical import sealed as sealed
+from lab.canonical import sha256_of as sha256_of
+
+LARGEST_FILE = 64 << 20
 # What a file system without F_FULLFSYNC (network disks, some sticks) answers.
 NO_SUCH_FLUSH = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS)
-
-
-def canonical_json(value: Any) -> str:
-    """The one text of a value: sorted keys, no spaces, no NaN. Equal values give equal bytes on every machine."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def sha256_of(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON, as 64 hex digits."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
@@ -89,11 +84,6 @@ def make_folder(folder: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, durably. NaN is refused: a reader elsewhere couldn't parse it."""
     write_file(path, json_text(value))
-
-
-def json_text(value: Any) -> str:
-    """What `write_json` writes."""
-    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -164,9 +154,10 @@ def read_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
 
     A missing file reads as no rows: a run that was cut before its first row has none.
     """
-    if not path.exists():
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
         return [], 0
-    content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     rows, damaged = [], int(len(whole) < len(content))
     for line in whole.splitlines():
@@ -178,35 +169,22 @@ def read_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
     return rows, damaged
 
 
-def parse_object(line: bytes) -> dict[str, Any] | None:
-    """One JSON object, or None when the bytes aren't one."""
-    try:
-        row = json.loads(line.decode())  # decoded here: given bytes with NULs in them, json guesses at UTF-16
-    except (ValueError, RecursionError):  # the latter: brackets nested too deep
-        return None
-    return row if isinstance(row, dict) else None
-
-
-def sealed(value: dict[str, Any]) -> dict[str, Any]:
-    """A JSON object with its own SHA-256 in it, for files that no other file vouches for."""
-    rest = {name: each for name, each in value.items() if name != SEAL}
-    return rest | {SEAL: sha256_of(rest)}
-
-
-def seal_holds(value: dict[str, Any]) -> bool:
-    """Whether a sealed object is as it was when it was sealed."""
-    try:
-        return bool(sealed(value)[SEAL] == value.get(SEAL))
-    except (ValueError, RecursionError):  # NaN, or brackets nested too deep to be written again: we never write either
-        return False
-
-
-def read_json(path: Path, largest: int = 64 << 20) -> dict[str, Any]:
+def read_json(path: Path, largest: int = LARGEST_FILE) -> dict[str, Any]:
     """A JSON object from a file of at most `largest` bytes. Raises ValueError with the path when it isn't one."""
-    size = path.stat().st_size
-    if size > largest:
-        raise ValueError(f"{path} has {size} bytes; at most {largest} are read")
-    row = parse_object(path.read_bytes())
+    return json_object(path, limited(path, largest))
+
+
+def limited(path: Path, largest: int = LARGEST_FILE) -> bytes:
+    """A file's bytes. Raises ValueError with the path when there are more than `largest`."""
+    with path.open("rb", buffering=0) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > largest:
+            raise ValueError(f"{path} has {size} bytes; at most {largest} are read")
+        return stream.readall()
+
+
+def json_object(path: Path, content: bytes) -> dict[str, Any]:
+    row = parse_object(content)
     if row is None:
         raise ValueError(f"{path} isn't a JSON object (empty, cut or damaged)")
     return row
@@ -217,14 +195,26 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
     The bytes too: `1E-05` for `1e-05`, or another 17th digit, is a flipped bit that leaves the value, and so the seal, as it was.
     """
-    value = read_json(path)
+    content = limited(path)
+    return json_object(path, content) if as_sealed(content) is not None else held(path, content)
+
+
+def read_shared(path: Path) -> dict[str, Any]:
+    """As `read_sealed`, and quicker where many files have parts in common: these parts are one object then, which nobody may change."""
+    content = limited(path)
+    return as_sealed(content) or held(path, content)
+
+
+def held(path: Path, content: bytes) -> dict[str, Any]:
+    """A sealed JSON object, looked at as a whole. Raises ValueError that says what is wrong with it."""
+    value = json_object(path, content)
     if not seal_holds(value):
         raise ValueError(f"{path} was edited or damaged: its own digest isn't that of its content")
     try:
         written = json_text(value).encode(errors="backslashreplace")
     except RecursionError:  # json indents in Python, which from 3.12 on goes less deep than the C code that read and sealed it
         written = b""
-    if written != path.read_bytes():
+    if written != content:
         raise ValueError(f"{path} was edited or damaged: its values are as they were, its bytes aren't")
     return value
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lab.config.diff import flatten, moved, say
-from lab.results.asked import Asked, first_request, newest_request
+from lab.results.asked import Asked, first_request
 from lab.results.record import Run
 
 
@@ -27,20 +27,12 @@ def short(value: Any, other: Any) -> str:
     return value[:8] if isinstance(value, str) and len(value) == 64 else say(value)
 
 
-def cohorts_apart(asked: Iterable[Asked], cohort: str | None) -> dict[str, str]:
-    """In what each other cohort differs from the judged one, told between their first runs."""
-    first: dict[str, Run] = {}
-    for item in asked:
-        first.setdefault(item.run.cohort, item.run)
-    return {name: differences([(first[cohort], run)], "cohort") for name, run in first.items() if cohort is not None and name != cohort}
-
-
-def alike(arms: Mapping[str, list[Asked]], names: Mapping[str, str], cohort: str | None) -> Iterator[str]:
-    """Where several changes of the judged cohort have one label: in what each differs from the one first asked for."""
+def alike(arms: Mapping[str, list[Asked]], names: Mapping[str, str], labels: Mapping[str, str]) -> Iterator[str]:
+    """Where several changes of one cohort have one label: in what each differs from the one first asked for."""
     first: dict[str, Run] = {}
     for arm_id in sorted(arms, key=lambda arm_id: first_request(arms[arm_id]).number):
-        run, label = arms[arm_id][0].run, newest_request(arms[arm_id]).label
-        if names[arm_id] != label and run.cohort == cohort:
+        run, label = arms[arm_id][0].run, labels[arm_id]
+        if names[arm_id] != label:
             other = first.setdefault(label, run)
             if other.change_id != run.change_id:
                 yield f"{label} ({other.arm_id[:6]}) and ({arm_id[:6]}){differences([(other, run)], 'factors')}"

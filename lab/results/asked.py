@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from lab.results.record import LARGEST_INTEGER, Request, Run
@@ -48,6 +48,8 @@ def pool(found: Iterable[Run], under: Iterable[Request]) -> tuple[list[Asked], t
         same.setdefault(run.identity, []).append(run)
     asked, explored = [], []
     for runs in same.values():
+        if requests.keys().isdisjoint(run.directory for run in runs):
+            continue  # asked for under other pins
         first = {run.directory: min((each.number for each in requests.get(run.directory, [])), default=LARGEST_INTEGER) for run in runs}
         run = min(runs, key=lambda run: (not run.done, first[run.directory], run.directory))
         wanted = sorted((request for twin in runs for request in requests.get(twin.directory, [])), key=lambda request: request.number)
@@ -70,11 +72,6 @@ def counted_as(item: Asked) -> tuple[str, str]:
     return item.run.change_id, item.run.arm_id if item.is_edit else ""
 
 
-def within(arms: Mapping[str, list[Asked]], cohort: str | None) -> dict[str, list[Asked]]:
-    inside = {arm_id: [item for item in items if item.run.cohort == cohort] for arm_id, items in arms.items()}
-    return {arm_id: items for arm_id, items in inside.items() if items}
-
-
 def reference_changes(asked: Iterable[Asked]) -> dict[str, str]:
     """Per cohort the change_id that is the baseline: that of the first request without a change, where it ran; else the cohort's first.
 
@@ -90,8 +87,12 @@ def reference_changes(asked: Iterable[Asked]) -> dict[str, str]:
 
 def as_arms(asked: Iterable[Asked]) -> list[Asked]:
     """What was asked for with a change, by those requests alone."""
-    wanted = [replace(item, requests=tuple(request for request in item.requests if request.changes == 1)) for item in asked]
-    return [item for item in wanted if item.requests]
+    wanted = []
+    for item in asked:
+        requests = tuple(request for request in item.requests if request.changes == 1)
+        if requests:
+            wanted.append(item if len(requests) == len(item.requests) else replace(item, requests=requests))
+    return wanted
 
 
 def first_request(items: Iterable[Asked]) -> Request:

@@ -1,70 +1,37 @@
-"""Run directories into tidy pandas frames. Reads runs/ as it lies there; writes nothing, judges nothing, imports no torch.
+"""Run directories into records and tidy pandas frames. Reads runs/ as it lies there; judges nothing, imports no torch.
 
     lab = load("runs")
     lab.runs       one row per run directory (RUN_COLUMNS, then one column per further metric)
     lab.arms       one row per baseline, arm and cohort (ARM_COLUMNS)
     lab.requests   one row per request, oldest first (REQUEST_COLUMNS)
     lab.metrics    one row per run, step and metric (METRIC_COLUMNS); read from the disk when first asked for, as it is large
+    lab.rows(...)  the same of some runs and some metrics
     lab.left_out   what could not be read, and why
 
-One damaged run never hides the others: it is left out by name.
+One damaged run never hides the others: it is left out by name. Writes nothing but its index, in a large store (index.py). pandas is
+imported by the first frame that is asked for.
 """
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from lab.results.documents import Documents, read_documents
+from lab.results.fields import said
+from lab.results.index import Index
+from lab.results.record import DOCUMENTS, LeftOut, Request, Run, Unreadable
 
-from lab.files import read_rows
-from lab.results.record import LeftOut, Request, Run, Unreadable, number, read_requests, read_run, said, whole
+if TYPE_CHECKING:
+    import pandas as pd
 
-NOT_ARMS = frozenset({"certificates"})
-METRICS = (
-    "validation_bits_per_byte",
-    "validation_nats_per_token",
-    "validation_perplexity",
-    "half_curve_bits_per_byte",
-    "final_curve_bits_per_byte",
-)
-COSTS = ("seconds", "training_seconds", "tokens_per_second", "seconds_per_step", "peak_memory_bytes")
-RUN_COLUMNS = {
-    **dict.fromkeys(("directory", "baseline", "label", "arm_id", "cohort", "identity"), "string"),
-    "seed": "Int64",
-    "status": "string",  # finished, diverged, failed, unfinished
-    "duplicate": "boolean",  # the same identity stands in an earlier row: it counts once
-    "steps": "Int64",
-    "tokens_per_step": "Int64",
-    **dict.fromkeys(("parameters_total", "parameters_embedding"), "float64"),
-    **dict.fromkeys(COSTS, "float64"),
-    **dict.fromkeys(("weights", "bits"), "string"),  # digests: the judged weights; what must be equal for bit-equality
-    "diverged_step": "Int64",
-    "reason": "string",  # why it diverged or failed
-    **dict.fromkeys(METRICS, "float64"),
-}
-STATUSES = ("finished", "diverged", "failed", "unfinished")
-ARM_COLUMNS = {
-    **dict.fromkeys(("baseline", "arm_id", "cohort", "label"), "string"),
-    **dict.fromkeys(STATUSES, "Int64"),  # how many seeds
-    **{f"{name}_mean": "float64" for name in METRICS},  # over the finished seeds
-    "validation_bits_per_byte_std": "float64",
-    "parameters_total": "float64",
-    **{f"{name}_mean": "float64" for name in COSTS},
-}
-REQUEST_COLUMNS = {
-    "number": "Int64",
-    **dict.fromkeys(("baseline", "lock", "label", "study"), "string"),
-    "changes": "Int64",  # how many
-    "exploring": "boolean",
-    "directory": "string",
-}
-METRIC_COLUMNS = {**dict.fromkeys(("directory", "identity"), "string"), "step": "Int64", "metric": "string", "value": "float64"}
-NONFINITE = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
+NOT_ARMS = frozenset({"certificates", "studies"})  # what else lies in a baseline's folder
 
 
 @dataclass
@@ -78,38 +45,47 @@ class Lab:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        seen: set[str] = set()
-        rows = []
-        for run in self.found:
-            rows.append(run_row(run, duplicate=run.identity in seen))
-            seen.add(run.identity)
-        more = sorted({name for run in self.found for name in run.metrics} - set(RUN_COLUMNS))
-        return frame(rows, {**RUN_COLUMNS, **dict.fromkeys(more, "float64")})
+        from lab.results.frames import run_frame
+
+        return run_frame(self.found)
 
     @cached_property
     def requests(self) -> pd.DataFrame:
-        return frame([vars(request) for request in self.asked], REQUEST_COLUMNS)
+        from lab.results.frames import request_frame
+
+        return request_frame(self.asked)
 
     @cached_property
     def arms(self) -> pd.DataFrame:
-        runs = self.runs[~self.runs["duplicate"]]
-        groups = runs.groupby(["baseline", "arm_id", "cohort"], sort=True)
-        return frame([arm_row(key, group) for key, group in groups], ARM_COLUMNS)
+        from lab.results.frames import arm_frame
+
+        return arm_frame(self.runs)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        rows: list[dict[str, Any]] = []
-        for run in self.found:
-            try:
-                lines, damaged = read_rows(self.folder / run.directory / "metrics.jsonl")
-            except (OSError, RecursionError) as error:
-                self.left_out.append(LeftOut(f"{run.directory}/metrics.jsonl", said(error)))
-                continue
-            unplaced = [line for line in lines if whole(line.get("step")) is None]
-            if damaged + len(unplaced):
-                self.left_out.append(LeftOut(f"{run.directory}/metrics.jsonl", lines_left_out(damaged + len(unplaced))))
-            rows += [row for line in lines if whole(line.get("step")) is not None for row in metric_rows(run, line)]
-        return frame(rows, METRIC_COLUMNS)
+        from lab.results.rows import metric_frame
+
+        return metric_frame(self.folder, self.found, None, self.leave_out)
+
+    def rows(self, directories: Collection[str], metrics: Collection[str]) -> pd.DataFrame:
+        """What `metrics` holds of these runs and these metrics alone, read from the disk each time."""
+        from lab.results.rows import metric_frame
+
+        wanted = set(directories)
+        return metric_frame(self.folder, [run for run in self.found if run.directory in wanted], set(metrics), self.leave_out)
+
+    def documents(self, run: Run) -> Documents | None:
+        """Bytes and nats of each document of a run's final evaluation; None where it has none, and where they are damaged (left out)."""
+        try:
+            return read_documents(self.folder / run.directory, run.documents)
+        except Unreadable as error:
+            self.leave_out(LeftOut(f"{run.directory}/{DOCUMENTS}", str(error)))
+            return None
+
+    def leave_out(self, item: LeftOut) -> None:
+        """Name what was met on demand; once, however often it is asked for."""
+        if item not in self.left_out:
+            self.left_out.append(item)
 
 
 def load(runs: Path | str) -> Lab:
@@ -118,77 +94,47 @@ def load(runs: Path | str) -> Lab:
     found: list[Run] = []
     asked: list[Request] = []
     left_out: list[LeftOut] = []
-    for path in run_folders(folder, left_out):
-        directory = path.relative_to(folder).as_posix()
-        try:
-            requests, damaged = read_requests(path, directory)
-            asked += requests
-            if damaged:
-                left_out.append(LeftOut(f"{directory}/requests.jsonl", lines_left_out(damaged)))
-        except Unreadable as error:
-            left_out.append(LeftOut(f"{directory}/requests.jsonl", str(error)))
-        try:
-            found.append(read_run(path, directory))
-        except Unreadable as error:
-            left_out.append(LeftOut(directory, str(error)))
+    with no_collector():
+        index = Index(folder)
+        for directory in run_folders(folder, left_out):
+            reading = index.read(directory)
+            asked += reading.requests
+            left_out += reading.left_out
+            if reading.run is not None:
+                found.append(reading.run)
+        index.write()
     return Lab(folder, tuple(found), tuple(sorted(asked, key=lambda request: (request.number, request.directory))), left_out)
 
 
-# not lab.store.layout.run_folders: that takes a project's root, would read certificates, and skips an unlistable folder unnamed
-def run_folders(folder: Path, left_out: list[LeftOut]) -> Iterator[Path]:
-    """runs/<baseline>/<arm>/seed=.../ in the order of their names, the same on every machine."""
-    for baseline in folders(folder, folder, left_out):
-        for arm in folders(baseline, folder, left_out):
-            if arm.parent == baseline and arm.name not in NOT_ARMS:
-                yield from (path for path in folders(arm, folder, left_out) if path.name.startswith("seed="))
-
-
-def folders(parent: Path, root: Path, left_out: list[LeftOut]) -> list[Path]:
-    """The folders in a folder but the hidden ones (caches); one that can't be listed is left out by name."""
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """Without Python's search for cycles, which nothing here makes: over so many new objects it took a fifth of the time."""
+    before = gc.isenabled()
+    gc.disable()
     try:
-        entries = [Path(entry.path) for entry in os.scandir(parent) if entry.is_dir() and not entry.name.startswith(".")]
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+# not lab.store.layout.run_folders: that takes a project's root, and skips an unlistable folder unnamed
+def run_folders(folder: Path, left_out: list[LeftOut]) -> Iterator[str]:
+    """<baseline>/<arm>/seed=... in the order of their names, the same on every machine."""
+    for baseline in folders(folder, "", left_out):
+        for arm in folders(folder, baseline, left_out):
+            if arm not in NOT_ARMS:
+                inside = f"{baseline}/{arm}"
+                yield from (f"{inside}/{name}" for name in folders(folder, inside, left_out) if name.startswith("seed="))
+
+
+def folders(root: Path, parent: str, left_out: list[LeftOut]) -> list[str]:
+    """The names of the folders in a folder but the hidden ones (caches); one that can't be listed is left out by name."""
+    try:
+        with os.scandir(root / parent) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
     except FileNotFoundError:
         return []
     except OSError as error:
-        left_out.append(LeftOut(parent.relative_to(root).as_posix(), said(error)))
+        left_out.append(LeftOut(parent or ".", said(error)))
         return []
-    return sorted(entries, key=lambda path: path.name)
-
-
-def lines_left_out(count: int) -> str:
-    return f"{count} damaged or cut {'line' if count == 1 else 'lines'} left out"
-
-
-def frame(rows: Iterable[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
-    """A frame with exactly these columns and types, also when there are no rows."""
-    return pd.DataFrame(list(rows), columns=list(columns)).astype(columns)
-
-
-def run_row(run: Run, duplicate: bool) -> dict[str, Any]:
-    row = {name: value for name, value in vars(run).items() if name in RUN_COLUMNS}
-    sizes = {f"parameters_{name}": size for name, size in run.parameters.items()}
-    costs = {name: cost for name, cost in run.cost.items() if name in COSTS}
-    return {**run.metrics, **sizes, **costs, **row, "duplicate": duplicate}
-
-
-def arm_row(key: tuple[Any, ...], group: pd.DataFrame) -> dict[str, Any]:
-    finished = group[group["status"] == "finished"]
-    return {
-        **dict(zip(("baseline", "arm_id", "cohort"), key, strict=True)),
-        "label": group["label"].iloc[0],
-        **{status: int((group["status"] == status).sum()) for status in STATUSES},
-        **{f"{name}_mean": finished[name].mean() for name in (*METRICS, *COSTS)},
-        "validation_bits_per_byte_std": finished["validation_bits_per_byte"].std(),
-        "parameters_total": group["parameters_total"].max(),
-    }
-
-
-def metric_rows(run: Run, line: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One line of metrics.jsonl, one row per number; a non-finite number comes back as itself."""
-    odd = line["nonfinite"] if isinstance(line.get("nonfinite"), dict) else {}
-    for name, value in line.items():
-        if name == "step" or not (value is None or isinstance(value, (int, float))):
-            continue
-        known = number(value)
-        value = known if known is not None else NONFINITE.get(str(odd.get(name)))
-        yield {"directory": run.directory, "identity": run.identity, "step": line["step"], "metric": name, "value": value}

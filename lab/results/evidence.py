@@ -1,26 +1,21 @@
 """What is known about one arm: its pairs with the baseline, the look it stands at, its numbers, and what the next look costs.
 
-Looks go by the pinned, ordered seeds: look n is complete when the first n of them have an outcome in both arms. Concludes nothing.
+Looks go by the pinned, ordered seeds: look n is complete when the first n of them have an outcome in both arms. Pairs that lie between
+looks, or beyond the last, are counted and shown, never judged. Concludes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from lab.results.facts import OffSchedule
 from lab.results.lineup import Arm
 from lab.results.pin import Pin
+from lab.results.planning import cautious_factor, chance_of_decision, detectable_effect, look_that_settles
 from lab.results.record import Run
-from lab.results.statistics import (
-    Paired,
-    cautious_factor,
-    detectable_effect,
-    level_in_force,
-    look_that_settles,
-    mcnemar,
-    paired,
-    sequential_p,
-)
+from lab.results.sequential import level_in_force, sequential_p
+from lab.results.statistics import Paired, mcnemar, paired
 from lab.store.manifest import not_paired
 
 
@@ -63,6 +58,7 @@ class Evidence:
     first_look: int
     pairs: tuple[Pair, ...]  # the judged ones; before the first look: those that are there
     waiting: tuple[int, ...]  # pinned seeds with a pair, beyond the judged look
+    off_schedule: OffSchedule | None  # what they come to together with the judged ones
     extra: tuple[int, ...]  # seeds outside the pinned list: shown apart, never judged
     common: tuple[int, ...]  # every seed with an outcome in both, whatever the looks
     identical: bool  # bit-equal on each of them, one of the pinned list at least
@@ -70,7 +66,7 @@ class Evidence:
     mean_arm: float | None
     mean_baseline: float | None
     p: float | None  # sequential; None where it can't be given (divergence, no spread, before the first look)
-    sharpest: int | None  # the look with the smallest nominal p
+    nominal: Mapping[int, float]  # the plain p at each look taken so far
     next: NextLook | None  # None: this was the last look
 
     @property
@@ -82,8 +78,22 @@ class Evidence:
         return sum(pair.baseline is None for pair in self.pairs)
 
     @property
+    def diverged(self) -> bool:
+        return bool(self.diverged_arm or self.diverged_baseline)
+
+    @property
     def stable(self) -> int:
         return sum(pair.stable for pair in self.pairs)
+
+    @property
+    def sharpest(self) -> int | None:
+        """The look with the smallest nominal p."""
+        return min(self.nominal, key=lambda n: self.nominal[n], default=None)
+
+    @property
+    def values(self) -> tuple[list[float], list[float]]:
+        """The metric of the arm and of the baseline on the judged seeds where both are stable, in the pinned order."""
+        return stable_values(self.pairs)
 
     @property
     def not_paired(self) -> tuple[str, ...]:
@@ -106,7 +116,7 @@ class Evidence:
 
 
 def gather(arm: Arm, baseline: Arm | None, pin: Pin) -> Evidence:
-    """The evidence on one arm. Without a baseline there are no pairs."""
+    """The evidence on one arm, by the looks of these rules. Without a baseline there are no pairs."""
     base = baseline.runs if baseline else {}
     both = {seed: pair for seed in arm.runs if seed in base and (pair := make_pair(arm.runs[seed], base[seed], pin.measure)) is not None}
     complete = next((n for n, seed in enumerate(pin.seeds) if seed not in both), len(pin.seeds))
@@ -114,8 +124,8 @@ def gather(arm: Arm, baseline: Arm | None, pin: Pin) -> Evidence:
     look = looks[-1] if looks else None
     judged = tuple(both[seed] for seed in pin.seeds[: look or pin.looks[0]] if seed in both)
     level = level_in_force(pin.alpha, pin.looks)
-    estimate, nominal = estimate_of(judged, level), nominal_p([both[seed] for seed in pin.seeds[:complete]], looks, level)
-    stable = [pair for pair in judged if pair.stable]
+    arm_values, base_values = stable_values(judged)
+    nominal = nominal_p([both[seed] for seed in pin.seeds[:complete]], looks, level)
     following = next((n for n in pin.looks if n > (look or 0)), None)
     return Evidence(
         arm=arm,
@@ -123,16 +133,31 @@ def gather(arm: Arm, baseline: Arm | None, pin: Pin) -> Evidence:
         first_look=pin.looks[0],
         pairs=judged,
         waiting=tuple(seed for seed in pin.seeds[look or pin.looks[0] :] if seed in both),
+        off_schedule=between_looks([both[seed] for seed in pin.seeds[:following] if seed in both], look, following),
         extra=tuple(seed for seed, run in sorted(arm.runs.items()) if seed not in pin.seeds and run.done),
         common=tuple(sorted(both)),
         identical=any(seed in pin.seeds for seed in both) and all(pair.identical for pair in both.values()),
-        estimate=estimate,
-        mean_arm=mean(pair.arm for pair in stable),
-        mean_baseline=mean(pair.baseline for pair in stable),
-        p=sequential_p(list(nominal.values()), pin.looks) if nominal and len(stable) == len(judged) else None,
-        sharpest=min(nominal, key=lambda n: nominal[n]) if nominal else None,
+        estimate=paired(arm_values, base_values, level) if arm_values else None,
+        mean_arm=mean(arm_values),
+        mean_baseline=mean(base_values),
+        p=sequential_p(list(nominal.values()), pin.looks) if nominal and len(arm_values) == len(judged) else None,
+        nominal=nominal,
         next=next_look(following, arm, baseline, pin.seeds, both) if following is not None else None,
     )
+
+
+def apart(arm: Arm, pin: Pin) -> Evidence:
+    """The evidence on an arm that may not be compared: none. No look brings it nearer to a verdict."""
+    return replace(gather(arm, None, pin), next=None)
+
+
+def between_looks(there: Sequence[Pair], look: int | None, following: int | None) -> OffSchedule | None:
+    """The pairs up to the next look (beyond the last: all), where they are more than the judged ones."""
+    if look is None or len(there) <= look:
+        return None
+    arm, base = stable_values(there)
+    difference = mean(a - b for a, b in zip(arm, base, strict=True))
+    return OffSchedule(n=len(there), of=following, difference=difference)
 
 
 def make_pair(arm: Run, baseline: Run, measure: str) -> Pair | None:
@@ -146,18 +171,19 @@ def make_pair(arm: Run, baseline: Run, measure: str) -> Pair | None:
     return Pair(arm.seed, values[0], values[1], arm.bits == baseline.bits, same, apart, arm.pairing is not None)
 
 
-def estimate_of(pairs: Iterable[Pair], level: float) -> Paired | None:
+def stable_values(pairs: Iterable[Pair]) -> tuple[list[float], list[float]]:
+    """The metric of the arm and of the baseline where neither diverged."""
     values = [(pair.arm, pair.baseline) for pair in pairs if pair.arm is not None and pair.baseline is not None]
-    return paired([arm for arm, _ in values], [base for _, base in values], level) if values else None
+    return [arm for arm, _ in values], [base for _, base in values]
 
 
 def nominal_p(pairs: Sequence[Pair], looks: Iterable[int], level: float) -> dict[int, float]:
     """The plain p at each complete look; a look with a divergence or without spread has none."""
     nominal = {}
     for n in looks:
-        estimate = estimate_of(pairs[:n], level) if all(pair.stable for pair in pairs[:n]) else None
-        if estimate is not None and estimate.p is not None:
-            nominal[n] = estimate.p
+        arm, base = stable_values(pairs[:n])
+        if len(arm) == n and (p := paired(arm, base, level).p) is not None:
+            nominal[n] = p
     return nominal
 
 
@@ -177,27 +203,29 @@ def next_look(n: int, arm: Arm, baseline: Arm | None, seeds: Sequence[int], both
 
 @dataclass(frozen=True)
 class Outlook:
-    """What this design can find, and the look that would likely settle the arm against D."""
+    """What this design can find, the look that would likely settle the arm against D, and the chance that the last one does."""
 
     detectable: float | None  # in the metric's unit: found with 80 % power at the judged look
     likely: int | None  # None: more than the last look
     cautious: int | None
     known: bool  # whether likely and cautious could be computed at all
+    chance: float | None  # of a decision at the last look; None there, and where it can't be computed
 
 
-def look_ahead(evidence: Evidence, pin: Pin, smallest_effect: float | None) -> Outlook:
-    """The observed effect never enters: planning from it would be post-hoc power."""
+def look_ahead(evidence: Evidence, pin: Pin, smallest_effect: float | None, decided: bool) -> Outlook:
+    """The observed effect never enters: planning from it would be post-hoc power. A divergence bars what there is to plan for."""
     spread = evidence.estimate.spread if evidence.estimate else None
-    if spread is None or evidence.look is None:
-        return Outlook(None, None, None, known=False)
-    level = level_in_force(pin.alpha, pin.looks)
-    detectable = detectable_effect(evidence.stable, level) * spread
-    if smallest_effect is None:
-        return Outlook(detectable, None, None, known=False)
-    later = [n for n in pin.looks if n > evidence.look]
+    if evidence.estimate is None or spread is None or evidence.look is None or evidence.diverged:
+        return Outlook(None, None, None, known=False, chance=None)
+    n, level, last = evidence.stable, level_in_force(pin.alpha, pin.looks), pin.looks[-1]
+    detectable = detectable_effect(n, level) * spread
+    if smallest_effect is None or decided:
+        return Outlook(detectable, None, None, known=False, chance=None)
+    later = [look for look in pin.looks if look > n]
     likely = look_that_settles(later, spread, level, smallest_effect)
-    cautious = look_that_settles(later, spread * cautious_factor(evidence.stable), level, smallest_effect)
-    return Outlook(detectable, likely, cautious, known=True)
+    cautious = look_that_settles(later, spread * cautious_factor(n), level, smallest_effect)
+    chance = chance_of_decision(n, evidence.estimate.mean, spread, last, level, smallest_effect) if later else None
+    return Outlook(detectable, likely, cautious, known=True, chance=chance)
 
 
 def mean(values: Iterable[float | None]) -> float | None:

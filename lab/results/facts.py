@@ -115,8 +115,17 @@ class NextLook:
 
     seeds: int
     pending: tuple[int, ...]
-    seconds: float | None  # of training; None: not known yet
-    command: str
+    seconds: float | None  # of training this arm and the baseline; None: not known yet
+    command: str  # the arm's own with these seeds; a sweep's trains its other arms too
+
+
+@dataclass(frozen=True)
+class OffSchedule:
+    """All pairs on pinned seeds, where there are more than the judged look has: shown without a verdict."""
+
+    n: int
+    of: int | None  # seeds of the next look; None beyond the last
+    difference: float | None  # over the stable ones
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,7 @@ class ArmFacts:
     likely: int | None  # the look that would likely settle it against D
     cautious: int | None
     chance: float | None  # of a decision at the last look
-    next: NextLook | None
+    next: NextLook | None  # None where the arm is decided, or its last look is taken
     fragile: tuple[Without, ...]
     variance: Variance | None
     stability: Stability
@@ -173,6 +182,8 @@ class ArmFacts:
     moves: tuple[Move, ...]  # its configuration against the baseline's
     pairing: tuple[str, ...]  # the pairing certificate in words
     commands: tuple[str, ...]  # as typed, in the order of asking
+    off_schedule: OffSchedule | None = None
+    stop: str = ""  # why to stop: decided, chance (below 10 % at the last look), last look; empty: go on
 
 
 @dataclass(frozen=True)
@@ -200,7 +211,7 @@ class StudyFacts:
 class SectionFacts:
     """One cohort."""
 
-    cohort: str
+    cohort: str  # empty where nothing was run yet
     title: str  # cpu x86_64, torch 2.13
     here: bool  # what this machine would make now
     apart: str  # in what it differs from the first section's cohort
@@ -212,6 +223,7 @@ class SectionFacts:
     studies: tuple[StudyFacts, ...]
     arms: tuple[ArmFacts, ...]
     lists: dict[str, tuple[str, ...]]  # what is shown apart from the verdicts, by heading
+    advice_why: tuple[str, ...] = ()  # to each of `advice` the sentence that leads to it
 
 
 @dataclass(frozen=True)
@@ -228,14 +240,4 @@ class Facts:
     lists: dict[str, tuple[str, ...]]  # other locks, what was left out
 
 
-VERDICTS = (
-    "refused",
-    "identical",
-    "before the first look",
-    "unstable",
-    "stabler",
-    "better",
-    "worse",
-    "no difference",
-    "cannot tell",
-)
+VERDICTS = ("refused", "identical", "before the first look", "unstable", "stabler", "better", "worse", "no difference", "cannot tell")

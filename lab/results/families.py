@@ -1,28 +1,48 @@
-"""Which arms were ever asked for together: the families that Holm corrects for. Counts what was tried, whether or not there is data."""
+"""Which arms were ever declared or asked for together: the families that Holm corrects for. Counts what was meant, data or not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from lab.results.asked import judged_request
 from lab.results.record import Request, Run
+from lab.store.studies import Declaration
 
 
-def find_families(under: Iterable[Request], found: Iterable[Run], base_ids: set[str]) -> dict[str, frozenset[str]]:
-    """Per study every arm ever requested in it under this pin, whether or not there is data: this is what Holm corrects for."""
+def find_families(
+    under: Iterable[Request],
+    found: Iterable[Run],
+    base_ids: set[str],
+    base_changes: set[str],
+    declarations: Mapping[str, Declaration],
+    judged_in: Iterable[tuple[str, str]],
+) -> dict[str, frozenset[str]]:
+    """Per study every arm declared or ever requested in it under this pin, by its arm_id.
+
+    By its label where none of its runs can be read, and by its change_id where it was declared and never asked for. `judged_in`: of
+    each arm that may be judged, the study of its change's first request.
+    """
     runs = {run.directory: run for run in found}
-    arm_ids = {directory: run.arm_id for directory, run in runs.items()}
-    first_study: dict[tuple[str, str], str] = {}  # of each change, whatever its code: an edited arm stays in the family it was declared in
     requests = sorted((each for each in under if judged_request(each) and each.changes == 1), key=lambda request: request.number)
-    families: dict[str, set[str]] = {}
+    families: dict[str, set[str]] = {study: set() for study in declarations}
+    for study, arm_id in judged_in:
+        families.setdefault(study, set()).add(arm_id)
+    arm_ids: dict[str, str] = {}  # of each change, the one first asked for
     for request in requests:
-        if (arm_id := arm_ids.get(request.directory)) is not None and (request.edit or arm_id not in base_ids):
-            change = runs[request.directory].change_id, arm_id if request.edit else ""
-            study = first_study.setdefault(change, request.study)
-            for each in (request.study, study):
-                families.setdefault(each, set()).add(arm_id)
-    named = {(request.study, request.label) for request in requests if request.directory in arm_ids}
+        run = runs.get(request.directory)
+        if run is not None and (request.edit or run.arm_id not in base_ids):
+            families.setdefault(request.study, set()).add(run.arm_id)
+            if not request.edit:
+                arm_ids.setdefault(run.change_id, run.arm_id)
+    named = {(request.study, request.label) for request in requests if request.directory in runs}
     for request in requests:
-        if request.directory not in arm_ids and (request.study, request.label) not in named:
+        if request.directory not in runs and (request.study, request.label) not in named:
             families.setdefault(request.study, set()).add(request.label)
-    return {study: frozenset(family) for study, family in sorted(families.items())}
+    changes = {run.arm_id: run.change_id for run in runs.values()}
+    for study, declaration in declarations.items():
+        asked = {changes.get(each, each) for each in families[study]}  # a change_id, or a label
+        for arm in declaration.arms:
+            # an edit of the code leaves the composition as it is: it counts when it is asked for
+            if arm.change_id not in asked | base_changes and arm.label not in asked:
+                families[study].add(arm_ids.get(arm.change_id, arm.change_id))
+    return {study: frozenset(family) for study, family in sorted(families.items()) if family}  # a sweep of the baseline alone is none

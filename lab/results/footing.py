@@ -21,20 +21,18 @@ UNTOLD = "not told in the manifest"
 EDITED = "not counted: its change is the code, and there was no run of this seed under the baseline's"
 
 
-def pairing_lines(verdicts: Iterable[Verdict], elsewhere: Mapping[str, str]) -> list[str]:
-    """One line per arm, or one per kind of pairing where its seeds differ; `elsewhere` names what a run was first trained for."""
-    lines = []
-    for verdict in verdicts:
-        kinds: dict[str, list[int]] = {}
-        for seed in judged_seeds(verdict.evidence):
-            run = verdict.evidence.arm.runs[seed]
-            edited = verdict.evidence.arm.is_edit and run.pairing is None
-            words = EDITED if edited else pairing_line(run.pairing, elsewhere.get(run.directory))
-            kinds.setdefault(words, []).append(seed)
-        lines += [
-            f"{shown(verdict.label)}{f', {seed_list(seeds)}' if len(kinds) > 1 else ''}: {words}" for words, seeds in sorted(kinds.items())
-        ]
-    return lines
+def pairing_of(verdict: Verdict, elsewhere: Mapping[str, str]) -> list[str]:
+    """What an arm shares with the baseline: one line, or one per kind where its seeds differ.
+
+    `elsewhere` names what a run was first trained for.
+    """
+    kinds: dict[str, list[int]] = {}
+    for seed in judged_seeds(verdict.evidence):
+        run = verdict.evidence.arm.runs[seed]
+        edited = verdict.evidence.arm.is_edit and run.pairing is None
+        words = EDITED if edited else pairing_line(run.pairing, elsewhere.get(run.directory))
+        kinds.setdefault(words, []).append(seed)
+    return [f"{f'{seed_list(seeds)}: ' if len(kinds) > 1 else ''}{words}" for words, seeds in sorted(kinds.items())]
 
 
 def judged_seeds(evidence: Evidence) -> list[int]:

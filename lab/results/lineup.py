@@ -1,35 +1,26 @@
-"""Who is compared with whom: the requests under one pin, pooled into arms, inside one cohort, under joined code. Knows no statistics.
+"""Who is compared with whom in one cohort: its runs pooled into arms, under joined code. Knows no statistics and no other cohort's runs.
 
 Arms are pooled by arm_id, never by name; one supersedes another only as newer code of the same change (change_id), and an edit of the
-code supersedes none. What is left aside is listed with the reason, and still counts as tried.
+code supersedes none. An arm that can't be compared is refused, with the difference; what else is left aside is listed with the reason.
+Both count as tried.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
-from lab.ablate.certificate import Finding
-from lab.results.apart import alike, cohorts_apart, differences
-from lab.results.asked import (
-    Asked,
-    as_arms,
-    counted_as,
-    first_request,
-    grouped,
-    newest_request,
-    pool,
-    within,
-)
-from lab.results.collect import Lab
-from lab.results.families import find_families
-from lab.results.pin import Pin
+from lab.results.apart import alike, differences
+from lab.results.asked import Asked, counted_as, first_request, grouped, newest_request
+from lab.results.entrants import Aside, Entrants
 from lab.results.record import Run
-from lab.results.reference import Reference, find_references, way_out, why_aside
+from lab.results.reference import Reference, way_out, why_other_code
 from lab.results.wording import seed_list
+from lab.store.studies import Declaration
 
 BASELINE = "baseline"
+__all__ = ["BASELINE", "Arm", "Aside", "Lineup", "Refused", "line_up", "make_arm"]
 
 
 @dataclass(frozen=True)
@@ -46,95 +37,67 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Aside:
-    """An arm that was asked for and isn't compared, and why."""
+class Refused:
+    """An arm that differs from the baseline in more than its change, and in what. Its numbers are never compared."""
 
-    label: str
+    arm: Arm
     why: str
 
 
 @dataclass(frozen=True)
 class Lineup:
-    """The baseline's arm, the arms to judge, the families, and all that is left aside."""
+    """One cohort: the baseline's arm, the arms to judge, the refused ones, the families, and what is left aside."""
 
     cohort: str | None
     cohort_name: str
     reference: Reference | None
     baseline: Arm | None
-    arms: tuple[Arm, ...]
-    families: Mapping[str, frozenset[str]]  # study -> arms ever requested in it: an arm_id, or a label where no run could be read
-    asides: tuple[Aside, ...]
-    exploring: tuple[Run, ...]
-    other_cohorts: Mapping[str, int]  # cohort -> runs under this pin
-    cohorts_apart: Mapping[str, str]  # cohort -> in what it differs from the judged one
-    alike: tuple[str, ...]  # several changes under one label, and in what they differ
-    other_locks: Mapping[str, int]  # lock -> requests: another baseline of this name
+    arms: tuple[Arm, ...]  # first asked, first shown
+    families: Mapping[str, frozenset[str]]  # study -> arms declared or ever requested in it, in whatever cohort
     tried: int
+    refused: tuple[Refused, ...] = ()
+    asides: tuple[Aside, ...] = ()
+    alike: tuple[str, ...] = ()  # several changes under one label, and in what they differ
+    declarations: Mapping[str, Declaration] = field(default_factory=dict)  # study -> what was declared under this lock
+    doubtful_families: frozenset[str] = frozenset()  # their declarations can't be read: the families may be larger
 
 
-def line_up(lab: Lab, pin: Pin, findings: Sequence[Finding] = ()) -> Lineup:
-    """The lineup of one pin from all that lies in the store, and from what replays of its baseline found."""
-    mine = [request for request in lab.asked if request.baseline == pin.name]
-    under = [request for request in mine if request.lock == pin.sha256]
-    asked, explored = pool(lab.found, under)
-    references = find_references(asked, findings)
-    baselines = {cohort: make_arm(BASELINE, "", each.items, {}) for cohort, each in references.items()}
-    base_ids = {item.run.arm_id for each in references.values() for item in (*each.items, *each.older)}
+def line_up(entrants: Entrants, cohort: str) -> Lineup:
+    """The lineup of one cohort."""
+    items, reference = entrants.cohorts[cohort], entrants.references.get(cohort)
+    baseline = make_arm(BASELINE, "", reference.items, {}) if reference else None
     # a run that stands for the baseline isn't compared with itself
-    standing = {run.directory for each in baselines.values() for run in each.runs.values()}
-    edits = [item for item in asked if item.is_edit and item.run.directory not in standing]
-    others = [item for item in asked if item.run.arm_id not in base_ids and not item.is_edit]
-    arms = grouped(as_arms([*others, *edits]))
-    cohort = choose_cohort(references, baselines, arms, pin)
-    reference, baseline = references.get(cohort or ""), baselines.get(cohort or "")
-    apart = cohorts_apart(asked, cohort)
-    judged, asides = choose_arms(arms, baseline, cohort, reference, pin.name, apart)
-    families = find_families(under, lab.found, base_ids)
-    counts: dict[str, int] = {}
-    for item in asked:
-        counts[item.run.cohort] = counts.get(item.run.cohort, 0) + 1
-    known = {item.newest.label for items in arms.values() for item in items}
-    read = {item.run.arm_id for item in asked}
-    unread = {name for family in families.values() for name in family if name not in read} - known
+    standing = {run.directory for run in baseline.runs.values()} if baseline else set()
+    arms = grouped(item for item in entrants.arms.get(cohort, ()) if may_be_compared(item, entrants.base_ids, standing))
+    chosen = choose_arms(arms, entrants, baseline, reference)
     return Lineup(
         cohort=cohort,
-        cohort_name=next((item.run.cohort_name for item in asked if item.run.cohort == cohort), ""),
+        cohort_name=entrants.name_of(cohort),
         reference=reference,
         baseline=baseline,
-        arms=judged,
-        families=families,
+        arms=chosen.arms,
+        families=entrants.families,
+        tried=entrants.tried,
+        refused=chosen.refused,
         asides=(
-            *asides,
-            *older_baselines(reference, pin.name),
-            *other_baselines((item for item in others if item.is_baseline), baseline),
-            *(Aside(label, "none of its runs could be read") for label in sorted(unread)),
+            *merged(chosen.asides),
+            *older_baselines(reference, entrants.pin.name),
+            *other_baselines((item for item in items if is_impostor(item, entrants.base_ids)), baseline),
         ),
-        exploring=explored,
-        other_cohorts={name: count for name, count in sorted(counts.items()) if name != cohort},
-        cohorts_apart=apart,
-        alike=tuple(alike(arms, tell_apart(arms, cohort), cohort)),
-        other_locks=dict(Counter(request.lock for request in mine if request.lock != pin.sha256)),
-        tried=len(frozenset().union(*families.values())),
+        alike=tuple(alike(arms, tell_apart(arms, entrants.labels), entrants.labels)),
+        declarations=entrants.declarations,
+        doubtful_families=entrants.doubtful_families,
     )
 
 
-def choose_cohort(
-    references: Mapping[str, Reference], baselines: Mapping[str, Arm], arms: Mapping[str, list[Asked]], pin: Pin
-) -> str | None:
-    """The cohort with the most complete pairs on pinned seeds; of equals one with a baseline, then the one with the newest request."""
-    items = [item for each in references.values() for item in (*each.items, *each.older)]
-    items += [item for group in arms.values() for item in group]
+def may_be_compared(item: Asked, base_ids: Set[str], standing: Set[str]) -> bool:
+    """Whether a run that was asked for with a change is another one than the baseline's."""
+    return item.run.directory not in standing if item.is_edit else item.run.arm_id not in base_ids
 
-    def weight(cohort: str) -> tuple[int, bool, int, str]:
-        pairs = 0
-        if reference := references.get(cohort):
-            here = {seed for seed, run in baselines[cohort].runs.items() if run.done and seed in pin.seeds}
-            groups = within(arms, cohort).values()
-            comparable = [group for group in groups if group[0].is_edit or not reference.moved(group[0].run.code)]
-            pairs = sum(len({item.run.seed for item in group if item.run.done} & here) for group in comparable)
-        return pairs, cohort in references, newest_request(item for item in items if item.run.cohort == cohort).number, cohort
 
-    return max({item.run.cohort for item in items}, key=weight, default=None)
+def is_impostor(item: Asked, base_ids: Set[str]) -> bool:
+    """Whether it was asked for without a change and yet isn't what the baseline's first such request trained."""
+    return item.run.arm_id not in base_ids and item.is_baseline and not item.is_edit
 
 
 def make_arm(label: str, study: str, items: Sequence[Asked], beside: Mapping[int, Run], is_edit: bool = False) -> Arm:
@@ -158,39 +121,78 @@ def make_arm(label: str, study: str, items: Sequence[Asked], beside: Mapping[int
     return Arm(label, pooled[0], study, dict(sorted(runs.items())), tuple(surplus), pooled, is_edit)
 
 
-def choose_arms(
-    arms: Mapping[str, list[Asked]],
-    baseline: Arm | None,
-    cohort: str | None,
-    reference: Reference | None,
-    name: str,
-    apart: Mapping[str, str],
-) -> tuple[tuple[Arm, ...], list[Aside]]:
-    """Of each change the newest code that is comparable; the others are set aside with the reason. Order: first asked, first shown.
+@dataclass(frozen=True)
+class Chosen:
+    """The arms of one cohort, sorted out."""
+
+    arms: tuple[Arm, ...]
+    refused: tuple[Refused, ...]
+    asides: tuple[Aside, ...]
+
+
+def choose_arms(arms: Mapping[str, list[Asked]], entrants: Entrants, baseline: Arm | None, reference: Reference | None) -> Chosen:
+    """Of each change the newest code that is comparable, and the newest that isn't; what either supersedes is set aside.
 
     An edit of the code is compared whatever the code: that is its change.
     """
-    chosen: dict[tuple[str, str], Arm] = {}
+    judged: dict[tuple[str, str], Arm] = {}
+    refused: dict[tuple[str, str], Refused] = {}
+    again: Counter[tuple[str, str]] = Counter()  # older codes of a refused change, refused for the same
     asides = []
-    names = tell_apart(arms, cohort)
+    names, beside = tell_apart(arms, entrants.labels), baseline.runs if baseline else {}
     for arm_id in sorted(arms, key=lambda arm_id: (-newest_request(arms[arm_id]).number, arm_id)):
-        items, label = arms[arm_id], names[arm_id]
-        here = [item for item in items if item.run.cohort == cohort]
-        if not here:
-            asides.append(Aside(label, f"other cohort, never mixed{apart[items[0].run.cohort]}"))
-            continue
-        run, change = here[0].run, counted_as(here[0])
-        if here[0].is_edit and reference and run.change_id != reference.change_id:
-            asides.append(Aside(label, "asked for as an edit of the code alone, but its factors differ from the baseline's"))
-        elif not here[0].is_edit and (why := why_aside(run.code, reference, name)):
-            asides.append(Aside(label, why))
-        elif change in chosen:
-            newer = f"other code, not compared: superseded by a newer arm of this change, {chosen[change].arm_id[:6]}"
-            asides.append(Aside(label, f"{newer}{what_lies(here)}"))
+        items, change = arms[arm_id], counted_as(arms[arm_id][0])
+        why = why_refused(items[0], reference, entrants.pin.name)
+        if why and change in refused and why == refused[change].why:
+            again[change] += 1
+        elif why and change in refused:
+            asides.append(Aside(names[arm_id], why))
+        elif not why and change in judged:
+            newer = f"other code, not compared: superseded by a newer arm of this change, {judged[change].arm_id[:6]}"
+            asides.append(Aside(names[arm_id], f"{newer}{what_lies(items)}"))
         else:
-            of_change = [item for group in arms.values() for item in group if counted_as(item) == change]
-            chosen[change] = make_arm(label, first_request(of_change).study, here, baseline.runs if baseline else {}, here[0].is_edit)
-    return tuple(sorted(chosen.values(), key=lambda arm: first_request(arms[arm.arm_id]).number)), asides
+            arm = make_arm(names[arm_id], entrants.first_studies[change], items, beside, items[0].is_edit)
+            if why:
+                refused[change] = Refused(arm, why)
+            else:
+                judged[change] = arm
+
+    for change, more in again.items():
+        refused[change] = replace(refused[change], why=f"{refused[change].why}; so for {more + 1} codes of this change")
+
+    def asked(arm: Arm) -> int:
+        return first_request(arms[arm.arm_id]).number
+
+    return Chosen(
+        tuple(sorted(judged.values(), key=asked)),
+        tuple(sorted(told_from(judged.values(), refused.values()), key=lambda each: asked(each.arm))),
+        tuple(asides),
+    )
+
+
+def why_refused(item: Asked, reference: Reference | None, name: str) -> str:
+    """In what an arm differs from the baseline beside its change, and the way out. Empty: comparable, or there is no baseline yet."""
+    if not item.is_edit:
+        return why_other_code(item.run.code, reference, name)
+    if reference is None or item.run.change_id == reference.change_id:
+        return ""
+    base = [(each.run, item.run) for each in reference.items[:1]]
+    return f"It was asked for as an edit of the code alone, but its factors differ from the baseline's{differences(base, 'factors')}"
+
+
+def told_from(judged: Iterable[Arm], refused: Iterable[Refused]) -> list[Refused]:
+    """The refused arms, with their arm_id where an arm of their label is judged: of another code."""
+    labels = {arm.label for arm in judged}
+    return [
+        replace(each, arm=replace(each.arm, label=f"{each.arm.label} ({each.arm.arm_id[:6]})")) if each.arm.label in labels else each
+        for each in refused
+    ]
+
+
+def merged(asides: Iterable[Aside]) -> list[Aside]:
+    """Each line once, with how many arms it is about."""
+    counts = Counter(asides)
+    return [each if count == 1 else replace(each, why=f"{each.why} ({count} arms of it)") for each, count in counts.items()]
 
 
 def what_lies(items: Iterable[Asked]) -> str:
@@ -199,13 +201,12 @@ def what_lies(items: Iterable[Asked]) -> str:
     return f", which doesn't count its {seed_list(seeds)}" if seeds else ""
 
 
-def tell_apart(arms: Mapping[str, list[Asked]], cohort: str | None) -> dict[str, str]:
+def tell_apart(arms: Mapping[str, list[Asked]], labels: Mapping[str, str]) -> dict[str, str]:
     """Each arm's newest label, with its arm_id where several changes of the cohort have that label."""
-    labels = {arm_id: newest_request(items).label for arm_id, items in arms.items()}
     changes: dict[str, set[str]] = {}
-    for arm_id, items in within(arms, cohort).items():
+    for arm_id, items in arms.items():
         changes.setdefault(labels[arm_id], set()).add(items[0].run.change_id)
-    return {arm_id: f"{label} ({arm_id[:6]})" if len(changes.get(label, ())) > 1 else label for arm_id, label in labels.items()}
+    return {arm_id: f"{labels[arm_id]} ({arm_id[:6]})" if len(changes[labels[arm_id]]) > 1 else labels[arm_id] for arm_id in arms}
 
 
 def older_baselines(reference: Reference | None, name: str) -> list[Aside]:

@@ -6,22 +6,42 @@ directory unreadable (`Unreadable`, with the reason), never a crash and never a 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.files import read_json, read_rows, read_sealed, sha256_of
+from lab.files import read_json, read_rows, read_shared, sha256_of
+from lab.results.fields import (
+    LARGEST_INTEGER,
+    SCHEMA,
+    Unreadable,
+    number,
+    numbers,
+    read_object,
+    require_schema,
+    said,
+    table,
+    text,
+    whole,
+)
 from lab.store.manifest import pairing_is_sound
 
-SCHEMA = 1
-LARGEST_INTEGER = 2**63 - 1
+__all__ = [
+    "LARGEST_INTEGER",
+    "SCHEMA",
+    "LeftOut",
+    "Request",
+    "Run",
+    "Unreadable",
+    "number",
+    "parse_request",
+    "read_requests",
+    "read_run",
+]
+DOCUMENTS = "documents.json"
 PARTS = {"bits": "bits", "cohort": "cohort_parts", "factors": "factors"}  # by their keys in a manifest
-
-
-class Unreadable(Exception):
-    """A file of a run that can't be used, and why. Never leaves this wing: the reader turns it into a `LeftOut`."""
+DIGESTS: dict[int, tuple[Any, str]] = {}  # of parts, by their place in memory; each is held, so that its place stays its own
 
 
 @dataclass(frozen=True)
@@ -45,6 +65,10 @@ class Request:
     exploring: bool
     edit: bool  # its one change is an edit of the code
     directory: str
+    command: str = ""  # as typed; this and what follows for a reader alone, empty where the line has none
+    note: str = ""
+    why: str = ""  # of a named intervention
+    at: str = ""  # UTC; shown, never an order
 
 
 @dataclass(frozen=True)
@@ -74,6 +98,8 @@ class Run:
     pairing: dict[str, Any] | None  # with the baseline that it was first asked for; None: the baseline itself, or not told
     diverged_step: int | None
     reason: str | None
+    bytes_per_token: float | None = None  # of the training text; None in runs of before it was written
+    documents: str | None = None  # the digest of documents.json when the run finished; None where it has none, or didn't tell
 
     @property
     def done(self) -> bool:
@@ -83,12 +109,12 @@ class Run:
 
 def read_run(folder: Path, directory: str) -> Run:
     """The run in `folder`; `directory` is its name relative to runs/. Raises Unreadable with the reason."""
-    manifest = read_object(folder / "manifest.json", read_sealed)
+    manifest = read_object(folder / "manifest.json", read_shared)
     require_schema(manifest, "manifest.json")
     if not pairing_is_sound(manifest.get("pairing")):
         raise Unreadable("manifest.json: 'pairing' isn't as it is written")
     identity = text(manifest, "identity", "manifest.json")
-    result = read_object(folder / "result.json", read_sealed) if (folder / "result.json").exists() else None
+    result = read_object(folder / "result.json", read_shared) if os.path.exists(f"{folder}/result.json") else None  # noqa: PTH110 - half the time
     outcome = read_outcome(result, identity) if result is not None else read_no_outcome(folder)
     code = table(manifest, "code", "manifest.json")
     seed = whole(manifest.get("seed"))
@@ -108,16 +134,27 @@ def read_run(folder: Path, directory: str) -> Run:
         cohort=text(manifest, "cohort", "manifest.json"),
         identity=identity,
         seed=seed,
-        code={str(module): str(digest) for module, digest in code.items()},
-        bits=sha256_of(manifest.get("bits")),
+        code=code if all(isinstance(digest, str) for digest in code.values()) else {name: str(digest) for name, digest in code.items()},
+        bits=digest_of_part(manifest.get("bits")),
         parts={name: table(manifest, key, "manifest.json") for name, key in PARTS.items()},
         cohort_name=", ".join(named),
         steps=whole(manifest.get("steps")),
         tokens_per_step=whole(manifest.get("tokens_per_step")),
         parameters=numbers(sizes.get("parameters")),
         pairing=manifest.get("pairing"),
+        bytes_per_token=per_token if (per_token := number(manifest.get("bytes_per_token"))) and per_token > 0 else None,
         **outcome,
     )
+
+
+def digest_of_part(part: Any) -> str:
+    """SHA-256 of a manifest's part; `read_shared` gives one object for all that are equal, so its place tells it."""
+    known = DIGESTS.get(id(part))
+    if known is None:
+        if len(DIGESTS) >= 1024:
+            DIGESTS.clear()
+        known = DIGESTS[id(part)] = part, sha256_of(part)
+    return known[1]
 
 
 def read_outcome(result: dict[str, Any], identity: str) -> dict[str, Any]:
@@ -139,6 +176,7 @@ def read_outcome(result: dict[str, Any], identity: str) -> dict[str, Any]:
         "cost": numbers(result.get("cost")),
         "weights": weights if isinstance(weights, str) else None,
         "trained": {name: str(digests[name]) for name in shared if name in digests},
+        "documents": written if isinstance(written := digests.get(DOCUMENTS), str) else None,
         "diverged_step": whole(diverged.get("step")),
         "reason": str(diverged["reason"]) if "reason" in diverged else None,
     }
@@ -183,60 +221,6 @@ def parse_request(row: dict[str, Any], directory: str) -> Request | None:
     if not all(isinstance(word, str) for word in words.values()):
         return None
     texts = {key: str(word) for key, word in words.items()}
+    texts |= {key: found if isinstance(found := row.get(key), str) else "" for key in ("command", "note", "why", "at")}
     edit = len(changes) == 1 and isinstance(changes[0], dict) and changes[0].get("kind") == "code"
     return Request(number=number, changes=len(changes), exploring=exploring, edit=edit, directory=directory, **texts)
-
-
-def read_object(path: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-    """A JSON object, or Unreadable with the file's name (never its place on this machine) and the reason."""
-    try:
-        return read(path)
-    except FileNotFoundError as error:
-        raise Unreadable(f"no {path.name}") from error
-    except ValueError as error:
-        raise Unreadable(str(error).replace(str(path), path.name)) from error
-    except (OSError, RecursionError) as error:
-        raise Unreadable(f"{path.name}: {said(error)}") from error
-
-
-def said(error: BaseException) -> str:
-    """What the system said, without the path."""
-    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-
-
-def require_schema(value: dict[str, Any], name: str) -> None:
-    if value.get("schema") != SCHEMA:
-        raise Unreadable(f"{name}: schema {value.get('schema')!r}, this version reads {SCHEMA}")
-
-
-def text(value: dict[str, Any], key: str, name: str) -> str:
-    found = value.get(key)
-    if not isinstance(found, str):
-        raise Unreadable(f"{name}: {key!r} isn't text")
-    return found
-
-
-def table(value: dict[str, Any], key: str, name: str) -> dict[str, Any]:
-    found = value.get(key)
-    if not isinstance(found, dict):
-        raise Unreadable(f"{name}: {key!r} isn't a table")
-    return found
-
-
-def whole(value: Any) -> int | None:
-    """A whole number that a table can hold, or None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_INTEGER else None
-
-
-def number(value: Any) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e300 or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def numbers(values: Any) -> dict[str, float | None]:
-    """The numbers of a table; text and nested tables are dropped, non-finite numbers are None."""
-    if not isinstance(values, dict):
-        return {}
-    return {str(key): number(value) for key, value in values.items() if value is None or isinstance(value, (int, float))}

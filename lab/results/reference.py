@@ -81,12 +81,12 @@ def plainly_asked(item: Asked) -> tuple[int, str]:
     return max(request.number for request in item.requests if request.changes == 0), item.run.arm_id
 
 
-def why_aside(code: CodeMap, reference: Reference | None, baseline: str) -> str:
-    """Why an arm under such code can't be compared, and the way out. Empty: it can, or there is nothing to compare it with yet."""
+def why_other_code(code: CodeMap, reference: Reference | None, baseline: str) -> str:
+    """Why an arm under such code is refused, and the way out. Empty: comparable, or there is nothing to compare it with yet."""
     edited = reference.moved(code) if reference else []
     if reference is None or not edited:
         return ""
-    differs = f"other code, not compared: {', '.join(edited)} {'differs' if len(edited) == 1 else 'differ'} from the baseline's"
+    differs = f"Its code isn't the baseline's: {', '.join(edited)} {'differs' if len(edited) == 1 else 'differ'}"
     found = reference.tried(code)
     if found is not None:
         return f"{differs}; a replay of the baseline found that it matters: {found.words()}"

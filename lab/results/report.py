@@ -1,105 +1,179 @@
-"""One baseline's report: built once as data, printed to a terminal or as Markdown. Trains nothing, imports no torch.
+"""One baseline's report, built once as data: a section for each cohort that holds runs. Makes no text but advice, imports no torch.
 
-Nothing in it depends on the day, the machine or the place of the project, so the same runs give the same bytes.
+Nothing in it depends on the day or the place of the project, and on the machine only which cohort comes first: so the same runs give
+the same report.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-
-from rich import box
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from typing import Any
 
 from lab.ablate.certificate import read_findings
-from lab.results.collect import load
+from lab.results.advice import Advice, first_arms, missing_baseline
+from lab.results.apart import differences
+from lab.results.collect import Lab, load
+from lab.results.entrants import Aside, Entrants, cohort_named, find_entrants, order_cohorts
 from lab.results.footing import trained_elsewhere
-from lab.results.lineup import line_up
-from lab.results.pin import read_pin
-from lab.results.reading import Word
-from lab.results.record import LeftOut
-from lab.results.sections import COLUMNS, Report, commands, head, lists, readings, rows
-from lab.results.smallest_effect import find_smallest_effect
-from lab.results.twice import refuted, unequal_twins
+from lab.results.lineup import Lineup, line_up
+from lab.results.pin import Pin, read_pin
+from lab.results.reading import Verdict
+from lab.results.record import LeftOut, Request, Run
+from lab.results.smallest_effect import SmallestEffect, find_smallest_effect
+from lab.results.studies import Study, studies_of
+from lab.results.twice import Unequal, refuted, unequal_twins
 from lab.results.verdict import judge
-from lab.store.plain import plain
+from lab.results.wording import counted
+from lab.store.studies import read_declarations
 
-# a help for the eye only: the words say it all
-COLOURS: dict[Word, str] = {"better": "green", "worse": "red", "unstable": "red", "stabler": "green", "identical": "yellow"}
-NOTHING = "Nothing to judge yet. To train arms beside the baseline, for example:"
+Here = Callable[[Mapping[str, Mapping[str, Any]]], "str | None"]
 
 
-def build(root: Path, baseline: str) -> Report:
-    """The report on a baseline from conf/baseline/ and runs/ under the project's root. Raises PinError without a good lock.
+@dataclass(frozen=True)
+class Section:
+    """One cohort: nothing in it comes from another one, but the families, which count over all."""
 
+    cohort: str
+    title: str
+    here: bool  # what this machine would make now
+    apart: str  # in what it differs from the first section's cohort
+    runs: int
+    effect: SmallestEffect
+    lineup: Lineup
+    verdicts: tuple[Verdict, ...]
+    unequal: tuple[Unequal, ...]  # runs that were trained twice and came to unequal ends
+    studies: tuple[Study, ...]
+    advice: tuple[Advice, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that one baseline's report says, as data."""
+
+    pin: Pin
+    sections: tuple[Section, ...]
+    runs_read: int
+    tried: int  # arms ever tried or declared under this pin
+    exploring: tuple[Run, ...]
+    other_locks: Mapping[str, int]  # lock -> requests: another baseline of this name
+    unread: tuple[Aside, ...]  # arms of a family without a run that can be read
+    left_out: tuple[LeftOut, ...]
+    elsewhere: Mapping[str, str]  # runs that were trained for another pin, and for which
+    others: tuple[str, ...]  # cohorts that hold runs too and weren't asked for
+    advice: tuple[Advice, ...]  # what to type where there is no section to say it in
+    lab: Lab  # what it was built from
+
+
+def build(root: Path, baseline: str, cohort: str | None = None, here: Here | None = None, lab: Lab | None = None) -> Report:
+    """The report on a baseline from conf/baseline/ and runs/ under the project's root.
+
+    `cohort`: the head of one cohort's id, which alone is told. `here`: from the parts of each cohort, by its id, gives the one that this
+    machine would make now, which comes first. `lab`: the store, where it was read already. Raises PinError without a good lock,
+    ConfigError for an unknown cohort.
     Writes one thing, once: an automatic D is frozen in runs/<baseline>/measured.json when the baseline's first look is complete.
     """
     pin = read_pin(root, baseline)
-    lab = load(root / "runs")
-    findings, damaged = read_findings(root / "runs", baseline)
-    lineup = line_up(lab, pin, findings)
-    effect = find_smallest_effect(pin, root / "runs", lineup.baseline, lineup.cohort)
+    lab = lab if lab is not None else load(root / "runs")
+    findings, odd_findings = read_findings(root / "runs", baseline)
+    declared, odd_studies = read_declarations(root / "runs", baseline)
+    entrants = find_entrants(lab, pin, findings, declared, odd_studies)
     directories = {request.directory for request in lab.asked if request.baseline == baseline}
     mine = [run for run in lab.found if run.directory in directories]
     left_out = [item for item in lab.left_out if item.name.startswith(f"{baseline}/") or item.name in directories or hides_requests(item)]
-    left_out += [LeftOut(name, why) for name, why in damaged]
-    unequal = (*unequal_twins(lab.found, mine), *refuted(lineup))
-    verdicts, elsewhere = judge(lineup, pin, effect, unequal), trained_elsewhere(lab, pin)
-    return Report(pin, effect, lineup, verdicts, len(mine), tuple(each.line for each in unequal), tuple(left_out), elsewhere)
+    left_out += [LeftOut(name, why) for name, why in (*odd_findings, *odd_studies)]
+    own = here(parts_of(entrants)) if here is not None and entrants.cohorts else None
+    ordered = order_cohorts(entrants, own)
+    chosen = [cohort_named(entrants, cohort)] if cohort is not None else ordered
+    unequal = unequal_twins(lab.found, mine)
+    return Report(
+        pin=pin,
+        sections=tuple(make_section(root, entrants, each, own, chosen[0], unequal, lab.asked) for each in chosen),
+        runs_read=len(mine),
+        tried=entrants.tried,
+        exploring=entrants.exploring,
+        other_locks=entrants.other_locks,
+        unread=entrants.unread,
+        left_out=tuple(left_out),
+        elsewhere=trained_elsewhere(lab, pin),
+        others=tuple(other_cohort(entrants, each, chosen[0]) for each in ordered if each not in chosen),
+        advice=beginnings(pin, ordered, own),
+        lab=lab,
+    )
+
+
+def parts_of(entrants: Entrants) -> dict[str, Mapping[str, Any]]:
+    """What each cohort is made of, by its id."""
+    return {cohort: items[0].run.parts["cohort"] for cohort, items in entrants.cohorts.items()}
+
+
+def make_section(
+    root: Path,
+    entrants: Entrants,
+    cohort: str,
+    own: str | None,
+    first: str,
+    unequal: Iterable[Unequal],
+    asked: Sequence[Request],
+) -> Section:
+    """One cohort's part: its lineup, its D, its verdicts, and what to type next."""
+    pin, lineup = entrants.pin, line_up(entrants, cohort)
+    effect = find_smallest_effect(pin, root / "runs", lineup.baseline, cohort)
+    inside = {item.run.directory for item in entrants.cohorts[cohort]}
+    doubts = (*(each for each in unequal if inside & set(each.directories)), *refuted(lineup))
+    where = "" if cohort == (own or first) else place_of(entrants, own or first, cohort)
+    begin = () if lineup.arms or lineup.refused else (first_arms(pin, where),)
+    return Section(
+        cohort=cohort,
+        title=title_of(entrants, cohort),
+        here=cohort == own,
+        apart=apart_from(entrants, first, cohort),
+        runs=len(entrants.cohorts[cohort]),
+        effect=effect,
+        lineup=lineup,
+        verdicts=judge(lineup, pin, effect, doubts),
+        unequal=doubts,
+        studies=studies_of(lineup, pin, effect),
+        advice=(*begin, *missing_baseline(lineup, pin, asked, where)),
+    )
+
+
+def title_of(entrants: Entrants, cohort: str) -> str:
+    """A cohort's name, with its id where another one has that name too."""
+    name = entrants.name_of(cohort)
+    alike = sum(entrants.name_of(each) == name for each in entrants.cohorts) > 1
+    return f"{name} ({cohort[:8]})" if alike or not name else name
+
+
+def apart_from(entrants: Entrants, cohort: str, other: str) -> str:
+    """In what a cohort differs from another one, told between their first runs; empty where one holds none."""
+    if cohort == other or cohort not in entrants.cohorts:
+        return ""
+    return differences([(entrants.cohorts[cohort][0].run, entrants.cohorts[other][0].run)], "cohort").removeprefix(": ")
+
+
+def place_of(entrants: Entrants, own: str, cohort: str) -> str:
+    """Where a cohort's runs are made, for a reader who sits elsewhere."""
+    apart = apart_from(entrants, own, cohort)
+    return f"{entrants.name_of(cohort)}{f' ({apart})' if apart else ''}"
+
+
+def other_cohort(entrants: Entrants, cohort: str, shown_one: str) -> str:
+    apart = apart_from(entrants, shown_one, cohort)
+    count = counted(len(entrants.cohorts[cohort]), "run")
+    return f"cohort {cohort[:8]} ({entrants.name_of(cohort)}): {count}, never mixed with this one{f': {apart}' if apart else ''}"
+
+
+def beginnings(pin: Pin, cohorts: Sequence[str], own: str | None) -> tuple[Advice, ...]:
+    """How to begin where there is no run at all, or none in the cohort that this machine would make now."""
+    if not cohorts:
+        return (first_arms(pin),)
+    if own is not None and own not in cohorts:
+        return (first_arms(pin, begun=f"This machine's own cohort ({own[:8]}) holds no runs yet."),)
+    return ()
 
 
 def hides_requests(item: LeftOut) -> bool:
     """Whether what couldn't be read may hold a request for any baseline: lost lines of requests, or a folder that isn't listed."""
     return not PurePosixPath(item.name).name.startswith("seed=")
-
-
-def print_report(report: Report, console: Console) -> None:
-    """To a terminal of any width from 60 columns; a narrow one shows fewer columns, and the sentences hold the rest."""
-    for line in head(report):
-        console.print(Text(plain(line)))
-    console.print()
-    shown = [index for index, column in enumerate(COLUMNS) if console.width >= column.narrow]
-    if table := rows(report):
-        grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for index in shown:
-            grid.add_column(COLUMNS[index].name, justify="right" if COLUMNS[index].right else "left", overflow="fold")
-        styles = [""] * (len(table) - len(report.verdicts)) + [COLOURS.get(verdict.word, "") for verdict in report.verdicts]
-        for row, style in zip(table, styles, strict=True):
-            grid.add_row(*(Text(plain(row[index]), style=style if COLUMNS[index].name == "verdict" else "") for index in shown))
-        console.print(grid)
-    for line in readings(report):
-        console.print(Text(plain(line)))
-        console.print()
-    if typed := commands(report):
-        console.print(Text(NOTHING))
-        for command in typed:
-            console.print(Text(f"  {plain(command)}"), soft_wrap=True)
-    for heading, entries in lists(report).items():
-        console.print(Text(heading, style="bold"))
-        for entry in entries:
-            console.print(Padding(Text(f"- {entry}"), (0, 0, 0, 2)), soft_wrap=False)
-
-
-def to_markdown(report: Report) -> str:
-    """The same report as Markdown."""
-    parts = [f"# Baseline {escape(report.pin.name)}", "\n".join(f"- {escape(line)}" for line in head(report))]
-    if table := rows(report):
-        ruler = ["---:" if column.right else ":---" for column in COLUMNS]
-        lines = [[column.name for column in COLUMNS], ruler, *([escape(cell) for cell in row] for row in table)]
-        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
-    if sentences := readings(report):
-        parts.append("\n".join(f"- {escape(line)}" for line in sentences))
-    if typed := commands(report):
-        parts.append("\n".join([NOTHING, "", *(f"    {plain(command)}" for command in typed)]))
-    parts += [f"## {heading}\n\n" + "\n".join(f"- {escape(entry)}" for entry in entries) for heading, entries in lists(report).items()]
-    return "\n\n".join(parts) + "\n"
-
-
-def escape(text: str) -> str:
-    """Text that Markdown shows as it is, in a paragraph or a table's cell."""
-    safe = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    safe = re.sub(r"([\\`*\[\]|~#$])", r"\\\1", safe)
-    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", safe)

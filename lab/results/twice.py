@@ -56,7 +56,11 @@ def refuted(lineup: Lineup) -> list[Unequal]:
 
 
 def those_that_differ(groups: Iterable[list[Run]], refutes: bool) -> list[Unequal]:
-    return [Unequal(tuple(sorted(run.directory for run in group)), told, refutes) for group in groups if (told := differing(group))]
+    return [
+        Unequal(tuple(sorted(run.directory for run in group)), told, refutes)
+        for group in groups
+        if len(group) > 1 and (told := differing(group))
+    ]
 
 
 def differing(runs: Sequence[Run]) -> str:
@@ -79,7 +83,8 @@ def unequal_metrics(runs: Sequence[Run]) -> list[str]:
 
 def doubts_on(evidence: Evidence, lineup: Lineup, unequal: Iterable[Unequal]) -> tuple[str, ...]:
     """What a verdict's reader must know of unequal runs: it counts one of them, or rests on code that they say isn't inert."""
-    if lineup.baseline is None:
+    unequal = tuple(unequal)
+    if lineup.baseline is None or not unequal:
         return ()
     arm, baseline = evidence.arm, lineup.baseline
     theirs = [baseline.runs[pair.seed] for pair in evidence.pairs]
@@ -87,7 +92,7 @@ def doubts_on(evidence: Evidence, lineup: Lineup, unequal: Iterable[Unequal]) ->
     # an edit of the code is compared whatever its code, so it rests on no certificate; its own runs may refute one
     resting, refuting = (theirs, [*theirs, *arm.runs.values()]) if arm.is_edit else (judged, judged)
     base = next(iter(baseline.runs.values())).code
-    rests = any(clashing_modules(run.code, base) for run in resting)
+    rests = any(each.refutes for each in unequal) and any(clashing_modules(run.code, base) for run in resting)
     doubts = []
     for each in unequal:
         if each.refutes and (rests or among(refuting, each)):

@@ -21,12 +21,21 @@ def difference(estimate: Paired | None, pin: Pin) -> str:
 def interval(estimate: Paired) -> str:
     assert estimate.low is not None
     assert estimate.high is not None
-    return f"{signed(estimate.low, estimate)} to {signed(estimate.high, estimate)}"
+    return interval_of(estimate.low, estimate.high, estimate)
+
+
+def interval_of(low: float, high: float, estimate: Paired) -> str:
+    """Any interval, with the decimals that this estimate deserves."""
+    return f"{signed(low, estimate)} to {signed(high, estimate)}"
 
 
 def signed(value: float, estimate: Paired) -> str:
     """With as many decimals as give the half-width two digits: more would be noise."""
-    return f"{value:+.{decimals(estimate.half_width or abs(estimate.mean))}f}"
+    return f"{value:+.{decimals_of(estimate)}f}"
+
+
+def decimals_of(estimate: Paired) -> int:
+    return decimals(estimate.half_width or abs(estimate.mean))
 
 
 def decimals(scale: float) -> int:
@@ -49,6 +58,14 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return counted(round(seconds), "second")
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def percent(share: float) -> str:
+    """A share in whole per cent; below ten with one decimal, and never as none at all."""
+    value = 100 * share
+    if value >= 9.95:
+        return f"{value:.0f} %"
+    return f"{value:.1f} %" if value >= 0.05 else "less than 0.1 %"
 
 
 def look_name(look: int | None) -> str:

@@ -11,9 +11,11 @@ from typing import Any
 from lab.ablate.certificate import Finding, map_hash, write_finding
 from lab.ablate.lock import lock_hash, lock_path, option_digest, option_path
 from lab.files import sealed, sha256_of, write_json
+from lab.results.facts import Facts
 from lab.results.reading import Verdict
-from lab.results.report import build
-from lab.results.sections import Report
+from lab.results.report import Report, Section, build
+from lab.results.telling import tell
+from lab.store.studies import Declaration, DeclaredArm, declare
 
 CODE = {"lab.experiment": "e" * 64, "lab.model.gpt": "f" * 64}
 # differences between seeds as a small model shows them, in bits per byte
@@ -65,13 +67,25 @@ class Store:
         folder = self.root / "runs" / self.name / f"{arm_id[:6]}" / f"seed={seed}-{identity[:12]}{told.get('suffix', '')}"
         folder.mkdir(parents=True)
         manifest = {"schema": 1, "identity": identity, "arm_id": arm_id, "cohort": cohort, "seed": seed, "baseline": self.name}
-        manifest |= {"label": label, "factors": {}, "protocol": {}, "code": told.get("code", CODE), "tokens": {}, "bits": bits}
-        manifest |= {"cohort_parts": {"device": "cpu", "device_class": "x86_64", "torch": "2.13"}, "steps": 100, "tokens_per_step": 64}
+        manifest |= {
+            "label": label,
+            "factors": told.get("factors", {}),
+            "protocol": {},
+            "code": told.get("code", CODE),
+            "tokens": {},
+            "bits": bits,
+        }
+        made_on = {"device": "cpu", "device_class": "x86_64", "torch": "2.13"} | told.get("made_on", {})
+        manifest |= {"cohort_parts": made_on, "steps": 100, "tokens_per_step": 64}
         manifest |= {"parameters": {"total": 1000, "embedding": 100}}
+        manifest |= {"bytes_per_token": told["bytes_per_token"]} if "bytes_per_token" in told else {}
         manifest |= {"change_id": told.get("change_id", CHANGE if label.startswith("code=") else digest("change", label))}
         alone = label == "baseline" or label.startswith("code=")
         manifest |= {"pairing": told.get("pairing", None if alone else paired()), "git": None, "command": "python run.py"}
         write_json(folder / "manifest.json", sealed(manifest))
+        if "documents" in told:
+            sizes, nats = told["documents"]
+            write_json(folder / "documents.json", sealed({"schema": 1, "bytes": sizes, "nats": nats}))
         if status in ("finished", "diverged"):
             write_json(folder / "result.json", sealed(self.result(identity, seed, status, value, told)))
         if status == "failed":
@@ -83,6 +97,7 @@ class Store:
         curves = {"half_curve_bits_per_byte": told.get("half", 2.4), "final_curve_bits_per_byte": told.get("final", 2.15)}
         metrics = {f"validation_{self.metric}": value, **curves}
         cost = {"seconds": 60.0, "training_seconds": 50.0, "tokens_per_second": 1e5, "seconds_per_step": 0.5, "peak_memory_bytes": 10**8}
+        cost |= told.get("cost", {})
         diverged = {"step": told.get("step", 40), "reason": "the loss is not finite"} if status == "diverged" else None
         digests = {"weights": told.get("weights", digest(identity)), "optimizer": told.get("optimizer", digest(identity, "optimizer"))}
         digests |= {"judged_weights": told["judged_weights"]} if "judged_weights" in told else {}
@@ -99,7 +114,8 @@ class Store:
             change |= {"kind": "code", "path": "code", "old": "0" * 8, "new": label.removeprefix("code="), "source": "lab/model/gpt.py"}
         request = {"number": told.get("number", self.number), "at": "2001-01-01T00:00:00", "baseline": self.name, "label": label}
         request |= {"lock": told.get("lock", self.lock), "changes": [change] * count, "study": told.get("study", "norms")}
-        request |= {"exploring": told.get("exploring", False), "note": "", "why": "", "command": "python run.py"}
+        request |= {"exploring": told.get("exploring", False), "note": told.get("note", ""), "why": told.get("why", "")}
+        request |= {"command": told.get("command", "python run.py")}
         with (folder / "requests.jsonl").open("a") as stream:
             stream.write(json.dumps(request) + "\n")
 
@@ -135,11 +151,24 @@ class Store:
         about = Finding(old=dict(old), new=dict(new), difference=difference, **where | told)
         return write_finding(self.root / "runs", about)
 
-    def report(self) -> Report:
-        return build(self.root, self.name)
+    def declare(self, study: str, *labels: str, **told: Any) -> Declaration:
+        """A study's declaration: its arms by their labels, as a sweep writes it unless told otherwise."""
+        arms = tuple(DeclaredArm(label, digest("change", label)) for label in labels)
+        parts: dict[str, Any] = {"baseline": self.name, "lock": self.lock, "question": "", "by_hand": False}
+        return declare(self.root, Declaration(name=study, arms=arms, **parts | told))
+
+    def report(self, cohort: str | None = None, here: str | None = None) -> Report:
+        return build(self.root, self.name, cohort, lambda known: here)
+
+    def facts(self, arms: str = "*", here: str | None = None) -> Facts:
+        return tell(self.report(here=here), arms)
+
+    def section(self) -> Section:
+        """The first one, where the runs of one cohort stand unless a test says otherwise."""
+        return self.report().sections[0]
 
     def verdict(self, label: str) -> Verdict:
-        """The verdict on an arm; asserts that there is just one."""
-        found = [verdict for verdict in self.report().verdicts if verdict.label == label]
+        """The verdict on an arm of the first section; asserts that there is just one."""
+        found = [verdict for verdict in self.section().verdicts if verdict.label == label]
         assert len(found) == 1, f"{len(found)} verdicts on {label}"
         return found[0]

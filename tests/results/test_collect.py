@@ -1,18 +1,28 @@
 """Run directories into frames; one damaged run never hides the others."""
 
+import itertools
 import json
 import math
+import random
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lab.files import sealed, write_json
-from lab.results.collect import ARM_COLUMNS, METRIC_COLUMNS, REQUEST_COLUMNS, RUN_COLUMNS, load
+from lab.files import sealed, sha256_file, write_json
+from lab.results import Lab, load, rows
+from lab.results.frames import ARM_COLUMNS, REQUEST_COLUMNS, RUN_COLUMNS
+from lab.results.record import LeftOut, Run
+from lab.results.rows import METRIC_COLUMNS
+from tests.cases import Cases
 
 from .store import BASE, MEASURE, Store
 
 
-def lab(store: Store):
+def lab(store: Store) -> Lab:
     return load(store.root / "runs")
 
 
@@ -173,3 +183,200 @@ def test_an_edited_result_is_left_out_by_name(store: Store):
     path.write_text(path.read_text().replace('"validation_bits_per_byte": 2.', '"validation_bits_per_byte": 1.'))
     assert sorted(lab(store).runs["seed"]) == [0, 2]
     assert "was edited or damaged" in why(store)[0]
+
+
+# -- rows, read in one go where nothing is wrong
+
+
+ROWS = [{"step": step, "loss": 7.1 / (step + 1), "lr": 0.00036306324414915115, "tokens": 2048 * step} for step in range(6)]
+LINES = [json.dumps(row).encode() for row in ROWS]
+ODD_LINES = [
+    *(b"", b"{", b"}", b"{}", b"[]", b"[1]", b"null", b"7", b'"x"', b"not JSON", b"\x00\x00", b"\xff", b" ", b"{}{}", b"{},{}"),
+    *(b'{"step": 2}', b'{"step": 2, "loss": 1, "step": 3}', b'{"loss": 1, "step": 2, "loss": 3}', b' {"step": 2, "loss": 1} '),
+    *(b'{"step": 2, "loss": 1}\r', b'{"step": 2,\r "loss": 1}', b'{"step": 2, "loss": 1}, {"step": 3, "loss": 2}'),
+    *(b'{"step": 2, "loss": NaN}', b'{"step": 2, "loss": 1e400}', b'{"step": 2, "loss": 1e301}', b'{"step": 2, "loss": -Infinity}'),
+    *(b'{"step": 2, "loss": true}', b'{"step": true, "loss": 1}', b'{"step": 2.0, "loss": 1}', b'{"step": -1, "loss": 1}'),
+    *(b'{"step": 2, "loss": null, "nonfinite": {"loss": "inf"}}', b'{"step": 2, "loss": null, "nonfinite": {"loss": "x"}}'),
+    *(b'{"step": 2, "loss": null, "nonfinite": "inf"}', b'{"step": 2, "nonfinite": {"loss": "nan"}}', b'{"step": 2, "loss": null}'),
+    *(b'{"step": 2, "word": "x", "loss": 1}', b'{"step": 2, "list": [1, 2], "loss": 1}', b'{"step": 2, "table": {"a": 1}, "loss": 1}'),
+    *(b'{"step": 2, "word": "\\ud800", "loss": 1}', b'{"step": 2, "w\\u00e4rts": 1}', '{"step": 2, "wärts": 1}'.encode()),
+    *(b'{"step": 9223372036854775808, "loss": 1}', b'{"step": 9223372036854775807, "loss": 1}', b'{"step": 1%b}' % (b"0" * 400)),
+    *(b'{"step": 2, "loss": 1%b}' % (b"0" * zeros) for zeros in (17, 25, 299, 300, 400, 5000)),
+    *(b'{"step": 2, "loss": 18446744073709551616}', b'{"step": 2, "loss": -9223372036854775809}', b'{"step": 2, "loss": -0}'),
+    *(b'{"step": 2, "loss": 0.30000000000000005}', b'{"step": 2, "loss": 5e-324}', b'{"step": 02, "loss": 1}', b'{"step": 2, "loss": 1.}'),
+    *(b'{"a": %b1%b, "step": 2}' % (b'{"a": ' * depth, b"}" * depth) for depth in (3, 500, 1500)),
+    *(b'{"step": 2, "a": {"b": 1}', b'"c": {"d": 1}}', b'\xef\xbb\xbf{"step": 2, "loss": 1}', b'{"step": 2, "loss": 1}\x0b'),
+]
+
+
+def numbers_of(runs: Path, run: Run) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """The rows of a run, the values as text, so that NaN equals NaN; and what was left out."""
+    codes, left_out = rows.Codes(), list[LeftOut]()
+    found = rows.rows_of(runs, run, codes, left_out.append)
+    names = list(codes.names)
+    values = map(repr, (found.values + 0.0).tolist())
+    told = zip(found.steps.tolist(), (names[code] for code in found.codes.tolist()), values, strict=True)
+    return list(told), [item.why for item in left_out]
+
+
+def test_rows_read_in_one_go_are_those_read_line_by_line(
+    store: Store, monkeypatch: pytest.MonkeyPatch, cases: Callable[[str], Cases]
+) -> None:
+    path = store.run("baseline", 0) / "metrics.jsonl"
+    contents = [b"\n".join([*LINES[:3], odd, *LINES[3:], b""]) for odd in ODD_LINES]
+    contents += [b"\n".join([odd, b""]) for odd in ODD_LINES] + [b"\n".join([*LINES, odd]) for odd in ODD_LINES]
+    contents += [b"\n".join([LINES[0], one, other, b""]) for one, other in itertools.product(ODD_LINES[:12] + ODD_LINES[-5:], repeat=2)]
+    whole, draw = b"\n".join([*LINES, b""]), random.Random(0)
+    for bit in draw.sample(range(8 * len(whole)), 300):
+        spoiled = bytearray(whole)
+        spoiled[bit // 8] ^= 1 << bit % 8
+        contents.append(bytes(spoiled))
+    contents += [whole[:size] for size in draw.sample(range(len(whole)), 60)]
+    contents += [whole[:at] + b"\n" + whole[at:] for at in draw.sample(range(len(whole)), 60)]
+    contents += [whole[:at] + whole[at + 1 :] for at in draw.sample(range(len(whole)), 60)]
+    count, taken, run = cases("row files of any content, read in one go and line by line"), 0, lab(store).found[0]
+    for number, content in enumerate(contents):
+        path.write_bytes(content)
+        quick = numbers_of(store.root / "runs", run)
+        taken += rows.at_once(content, rows.Codes()) is not None
+        with monkeypatch.context() as patched:
+            patched.setattr(rows, "at_once", lambda content, codes: None)
+            count.check(f"{number}: {content[:200]!r}", quick == numbers_of(store.root / "runs", run))
+    count.all_good(at_least=700)
+    assert taken > 100, "nearly everything was read line by line: this test shows nothing"
+
+
+def test_rows_of_some_runs_and_some_metrics(store: Store) -> None:
+    folders = store.baseline(3)
+    for folder in folders:
+        (folder / "metrics.jsonl").write_bytes(b"\n".join([*LINES, b'{"step": 9, "curve_bits_per_byte": 2.5}', b"cut"]))
+    found = lab(store)
+    names = [folder.relative_to(store.root / "runs").as_posix() for folder in folders]
+    some = found.rows(names[1:], {"lr", "curve_bits_per_byte", "nothing"})
+    whole = found.metrics
+    expected = whole[whole["directory"].isin(names[1:]) & whole["metric"].isin(["lr", "curve_bits_per_byte"])]
+    assert [str(kind) for kind in some.dtypes] == list(METRIC_COLUMNS.values())
+    for column in METRIC_COLUMNS:
+        assert list(some[column]) == list(expected[column])
+    assert len(some) == 2 * 7
+    assert [item.why for item in found.left_out] == ["1 damaged or cut line left out"] * 3, "each once, however often it is read"
+    assert len(found.rows([], {"lr"})) == len(found.rows(names, ())) == 0
+
+
+def test_a_twin_shares_the_identity_of_its_first_run_in_the_rows_too(store: Store) -> None:
+    for suffix in ("", ".2"):
+        (store.run("baseline", 0, suffix=suffix) / "metrics.jsonl").write_bytes(b"\n".join([*LINES, b""]))
+    found = lab(store).metrics
+    assert found["directory"].nunique() == 2
+    assert found["identity"].nunique() == 1
+
+
+# -- documents
+
+
+def documents(folder: Path, **told: Any) -> None:
+    write_json(folder / "documents.json", sealed({"schema": 1, "bytes": [10, 20], "nats": [7.5, 15.25]} | told))
+
+
+def test_the_documents_of_a_run_are_read_on_demand(store: Store) -> None:
+    documents(store.run("baseline", 0))
+    store.run("baseline", 1)
+    found = lab(store)
+    assert {run.seed: found.documents(run) for run in found.found} == {0: ([10, 20], [7.5, 15.25]), 1: None}
+    assert found.left_out == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *({"schema": 2}, {"bytes": [10]}, {"bytes": None}, {"nats": {}}, {"bytes": [10, -1]}, {"bytes": [10, True]}),
+        *({"nats": [1.0, None]}, {"nats": [1.0, "x"]}, {"nats": [1.0, 1e301]}, {"bytes": [10, 2.5]}),
+    ],
+)
+def test_documents_that_are_not_as_written_are_left_out_once(store: Store, told: dict[str, Any]) -> None:
+    folder = store.run("baseline", 0)
+    documents(folder, **told)
+    found = lab(store)
+    assert [found.documents(found.found[0]) for _ in range(2)] == [None, None]
+    assert [(item.name, "documents.json" in item.why) for item in found.left_out] == [
+        (f"{folder.relative_to(store.root / 'runs').as_posix()}/documents.json", True)
+    ]
+
+
+def test_documents_of_another_run_are_left_out(store: Store) -> None:
+    folder = store.run("baseline", 0)
+    documents(folder)
+    result = json.loads((folder / "result.json").read_text())
+    write_json(
+        folder / "result.json", sealed(result | {"digests": result["digests"] | {"documents.json": sha256_file(folder / "documents.json")}})
+    )
+    found = lab(store)
+    assert found.documents(found.found[0]) is not None
+    documents(folder, nats=[1.0, 2.0])
+    assert found.documents(found.found[0]) is None
+    (folder / "documents.json").unlink()
+    assert found.documents(found.found[0]) is None
+    assert [item.why for item in found.left_out] == ["documents.json isn't what it was when the run finished", "no documents.json"]
+
+
+# -- who asked, and bytes per token
+
+
+def test_a_request_keeps_its_words_and_older_lines_lack_them(store: Store) -> None:
+    folder = store.run("baseline", 0)
+    rows = [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
+    older = {key: value for key, value in rows[0].items() if key not in ("command", "note", "why", "at")}
+    told = {"command": "python run.py", "note": "a hunch", "why": "", "at": "2001-01-01T00:00:00"}
+    lines = [older | told | {"number": 1}, older | {"number": 2}, older | {"number": 3, "note": 7, "why": None, "at": []}]
+    (folder / "requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = lab(store)
+    assert [tuple(getattr(each, name) for name in told) for each in found.asked] == [tuple(told.values()), ("",) * 4, ("",) * 4]
+    assert list(found.requests["note"]) == ["a hunch", "", ""]
+
+
+@pytest.mark.parametrize(("told", "known"), [(4.25, 4.25), (None, None), (0, None), (-1.0, None), ("x", None), (True, None)])
+def test_bytes_per_token_are_known_or_not(store: Store, told: object, known: float | None) -> None:
+    folder = store.run("baseline", 0)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    write_json(folder / "manifest.json", sealed(manifest | {"bytes_per_token": told}))
+    assert [run.bytes_per_token for run in lab(store).found] == [known]
+
+
+def test_declared_studies_are_no_arm(store: Store) -> None:
+    (store.root / "runs/demo/studies/seed=0-a").mkdir(parents=True)
+    assert (lab(store).found, why(store)) == ((), [])
+
+
+def test_the_wing_itself_gives_load_and_imports_pandas_for_frames_alone(store: Store) -> None:
+    store.baseline(2)
+    code = (
+        "import sys; from lab.results import load; lab = load(sys.argv[1]); assert len(lab.found) == 2; "
+        "assert 'pandas' not in sys.modules; assert len(lab.runs) == 2; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(store.root / "runs")], check=True)
+
+
+# -- the page that explains the columns
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "the-frames.md"
+
+
+@pytest.mark.parametrize(
+    ("frame", "columns"), [("runs", RUN_COLUMNS), ("arms", ARM_COLUMNS), ("metrics", METRIC_COLUMNS), ("requests", REQUEST_COLUMNS)]
+)
+def test_the_page_names_every_column_and_its_type(frame: str, columns: dict[str, str]) -> None:
+    section = PAGE.read_text().partition(f"## lab.{frame}\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("| `")]
+    assert {name.strip("`"): kind for name, kind, _ in rows} == columns
+    assert [name.strip("`") for name, _, _ in rows] == list(columns), "in the order of the frame"
+    assert all(what for _, _, what in rows)
+
+
+def test_what_the_page_types_runs(store: Store) -> None:
+    (store.run("hooks=ema", 0) / "metrics.jsonl").write_bytes(LINES[0] + b"\n")
+    typed = [line.strip() for line in PAGE.read_text().splitlines() if line.startswith("    ")]
+    names: dict[str, Any] = {"runs": str(store.root / "runs")}
+    for line in typed:
+        exec(line.replace('load("runs")', "load(runs)"), names)  # noqa: S102 - our own page
+    exec(f"last = {typed[-1]}", names)  # noqa: S102 - as above
+    assert len(names["last"]) == 1

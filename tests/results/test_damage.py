@@ -14,8 +14,8 @@ import pytest
 from lab.ablate.certificate import read_findings
 from lab.errors import StoreError
 from lab.files import read_json, sealed, write_json
+from lab.results.forms.markdown import to_markdown
 from lab.results.record import Unreadable, read_run
-from lab.results.report import to_markdown
 from lab.results.smallest_effect import read_entries
 from lab.store.layout import RunFolder
 from lab.store.listing import print_run, print_runs
@@ -145,7 +145,7 @@ def test_a_field_of_another_type_is_no_crash_and_hides_no_other_run(
 def crash(store: Store, folder: RunFolder) -> str:
     """What broke when a person looked; a refusal in the store's words is none."""
     try:
-        page = to_markdown(store.report())
+        page = to_markdown(store.facts())
         print_runs(store.root)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
@@ -195,7 +195,7 @@ def test_a_certificate_that_is_not_as_written_is_left_out_and_joins_nothing(stor
     assert store.verdict("hooks=ema").word == "better"
     write_json(path, sealed(read_json(path) | told))
     report = store.report()
-    assert report.verdicts == ()
+    assert [verdict.word for verdict in report.sections[0].verdicts] == ["refused"]
     assert [(item.name, why in item.why) for item in report.left_out] == [(f"demo/certificates/{path.name}", True)]
 
 

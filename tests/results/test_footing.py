@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lab.files import sealed, write_json
-from lab.results.report import to_markdown
+from lab.results.telling import tell
 
 from .store import BASE, Store, digest, paired
 
@@ -15,9 +15,7 @@ WHOLE = "initial values: 43 of 43 tensors bit-equal to the baseline; data: 400 o
 
 
 def pairing(store: Store) -> list[str]:
-    heading = "## Pairing with the baseline\n\n"
-    page = to_markdown(store.report())
-    return page.partition(heading)[2].partition("\n\n")[0].replace("\\", "").splitlines()
+    return [f"{arm.label}: {line}" for arm in tell(store.report()).sections[0].arms for line in arm.pairing]
 
 
 def test_each_arm_has_a_line_of_what_it_shares(store: Store):
@@ -25,8 +23,8 @@ def test_each_arm_has_a_line_of_what_it_shares(store: Store):
     store.shifted("hooks=ema", 3, -0.05, pairing=paired())
     store.shifted("model=wide", 3, -0.05, pairing=paired(equal=3, same_draws=["embedding"] * 40))
     assert pairing(store) == [
-        f"- hooks=ema: {WHOLE}",
-        "- model=wide: initial values: 3 of 43 tensors bit-equal to the baseline (40 more share their draws at another size or scale); "
+        f"hooks=ema: {WHOLE}",
+        "model=wide: initial values: 3 of 43 tensors bit-equal to the baseline (40 more share their draws at another size or scale); "
         "data: 400 of 400 batches the same; dropout: 12 of 12 sites keyed",
     ]
 
@@ -36,15 +34,15 @@ def test_seeds_that_are_paired_otherwise_are_named(store: Store):
     for seed, same in enumerate((400, 0, 400)):
         store.run("hooks=ema", seed, BASE[seed] - 0.05 + seed / 1000, pairing=paired(same=same))
     assert pairing(store) == [
-        "- hooks=ema, seed 1: NOT PAIRED IN DATA. " + WHOLE.replace("400 of 400", "0 of 400"),
-        f"- hooks=ema, seeds 0, 2: {WHOLE}",
+        "hooks=ema: seed 1: NOT PAIRED IN DATA. " + WHOLE.replace("400 of 400", "0 of 400"),
+        f"hooks=ema: seeds 0, 2: {WHOLE}",
     ]
 
 
 def test_a_run_of_before_pairing_was_counted_says_so(store: Store):
     store.baseline(3)
     store.shifted("hooks=ema", 3, -0.05, pairing=None)
-    assert pairing(store) == ["- hooks=ema: not told in the manifest"]
+    assert pairing(store) == ["hooks=ema: not told in the manifest"]
     assert store.verdict("hooks=ema").reading.startswith("hooks=ema: better (pairing not told for 3 runs). -0.0")
 
 
@@ -57,7 +55,7 @@ def test_a_pairing_with_another_baseline_is_told_as_such(store: Store):
     store.baseline(3)
     for folder in folders:
         store.ask(folder, "hooks=ema")
-    assert pairing(store) == [f"- hooks=ema: {WHOLE} (told against baseline other, lock {lock[:8]}, for which it was trained)"]
+    assert pairing(store) == [f"hooks=ema: {WHOLE} (told against baseline other, lock {lock[:8]}, for which it was trained)"]
 
 
 @pytest.mark.parametrize("part", ["initial", "data", "dropout"])
@@ -72,7 +70,7 @@ def test_a_pairing_that_is_not_as_written_leaves_out_one_run(store: Store, part:
 
 
 def unequal(store: Store) -> tuple[str, ...]:
-    return store.report().unequal
+    return tuple(each.line for each in store.section().unequal)
 
 
 @pytest.mark.parametrize("name", ["weights", "judged_weights", "optimizer"])
@@ -125,7 +123,7 @@ def test_pairing_that_fails_almost_wholly_is_marked_on_the_verdict(store: Store,
     store.baseline(3)
     store.shifted("hooks=ema", 3, -0.05, pairing=told)
     assert store.verdict("hooks=ema").reading.startswith(f"hooks=ema: better (not paired in {apart}). ")
-    assert pairing(store)[0].startswith(f"- hooks=ema: NOT PAIRED IN {apart.upper()}. ")
+    assert pairing(store)[0].startswith(f"hooks=ema: NOT PAIRED IN {apart.upper()}. ")
 
 
 def test_an_edit_of_the_code_without_a_run_beside_it_is_not_marked_for_that(store: Store):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lab.results.report import to_markdown
+from lab.results.lineup import Aside
+from lab.results.telling import tell
 
 from .store import BASE, CODE, Store, digest
 
@@ -10,16 +11,20 @@ EDITED = {**CODE, "lab.model.gpt": "0" * 64}
 
 
 def aside(store: Store) -> dict[str, str]:
-    return {item.label: item.why for item in store.report().lineup.asides}
+    return {item.label: item.why for item in store.section().lineup.asides}
+
+
+def refused(store: Store) -> dict[str, str]:
+    return {verdict.label: verdict.reading for verdict in store.section().verdicts if verdict.word == "refused"}
 
 
 def test_an_exploring_run_is_never_judged(store: Store):
     store.baseline(3)
     store.shifted("wild", 3, -0.5, exploring=True, changes=3)
     report = store.report()
-    assert report.verdicts == ()
-    assert [run.label for run in report.lineup.exploring] == ["wild"] * 3
-    assert report.lineup.tried == 0
+    assert report.sections[0].verdicts == ()
+    assert [run.label for run in report.exploring] == ["wild"] * 3
+    assert report.tried == 0
 
 
 def test_a_run_that_was_also_asked_for_plainly_is_judged(store: Store):
@@ -32,14 +37,14 @@ def test_a_run_that_was_also_asked_for_plainly_is_judged(store: Store):
 def test_several_changes_are_never_judged_whoever_let_them_through(store: Store):
     store.baseline(3)
     store.shifted("hooks=ema model=wide", 3, -0.05, changes=2)
-    assert store.report().verdicts == ()
+    assert store.section().verdicts == ()
 
 
 def test_one_arm_under_two_labels_is_pooled(store: Store):
     store.baseline(3)
     for seed in range(3):
         store.run(["hooks=ema", "hooks.ema=new"][seed % 2], seed, BASE[seed] - 0.05 + seed / 1000, arm_id="a" * 64, change_id="1" * 64)
-    report = store.report()
+    report = store.section()
     assert [(verdict.label, verdict.word) for verdict in report.verdicts] == [("hooks=ema", "better")]
     assert report.lineup.tried == 1
 
@@ -61,7 +66,7 @@ def test_a_newer_code_supersedes_its_change_also_under_another_label(store: Stor
     store.baseline(3)
     store.shifted("hooks=ema", 3, +0.05, arm_id="a" * 64, change_id="1" * 64)
     store.shifted("hooks.ema=new", 3, -0.05, arm_id="b" * 64, change_id="1" * 64)
-    assert [verdict.label for verdict in store.report().verdicts] == ["hooks.ema=new"]
+    assert [verdict.label for verdict in store.section().verdicts] == ["hooks.ema=new"]
     assert "superseded" in aside(store)["hooks=ema"]
 
 
@@ -74,23 +79,24 @@ def two_changes_of_one_label(store: Store) -> None:
 
 def test_two_changes_of_one_label_are_both_judged_and_told_apart_everywhere(store: Store):
     two_changes_of_one_label(store)
-    report = store.report()
-    assert [(verdict.label, verdict.family) for verdict in report.verdicts] == [("change=wide (aaaaaa)", 2), ("change=wide (bbbbbb)", 2)]
-    assert report.verdicts[0].word == "worse"
-    assert report.lineup.asides == ()
-    page = to_markdown(report)
-    assert "| change=wide (aaaaaa) | 3 |" in page
-    assert "- change=wide (bbbbbb): before the first look." in page
-    assert "- change=wide (bbbbbb) seed 1: step 40" in page
-    assert "- change=wide (bbbbbb) seed 2: no space left" in page
+    section = store.section()
+    assert [(verdict.label, verdict.family) for verdict in section.verdicts] == [("change=wide (aaaaaa)", 2), ("change=wide (bbbbbb)", 2)]
+    assert section.verdicts[0].word == "worse"
+    assert section.lineup.asides == ()
+    assert section.verdicts[1].reading.startswith("change=wide (bbbbbb): before the first look.")
+    lists = tell(store.report()).sections[0].lists
+    assert lists["Diverged"][0].startswith("change=wide (bbbbbb) seed 1: step 40")
+    assert lists["Failed (pending until resumed)"] == ("change=wide (bbbbbb) seed 2: no space left on device",)
 
 
-def test_a_change_that_is_set_aside_is_told_apart_too(store: Store):
+def test_a_change_that_is_refused_is_told_apart_too(store: Store):
     store.baseline(3)
     store.shifted("change=wide", 3, -0.05, arm_id="a" * 64, change_id="1" * 64)
     store.shifted("change=wide", 3, -0.05, arm_id="b" * 64, change_id="2" * 64, code=EDITED)
-    assert [verdict.label for verdict in store.report().verdicts] == ["change=wide (aaaaaa)"]
-    assert list(aside(store)) == ["change=wide (bbbbbb)"]
+    assert [(verdict.label, verdict.word) for verdict in store.section().verdicts] == [
+        ("change=wide (aaaaaa)", "better"),
+        ("change=wide (bbbbbb)", "refused"),
+    ]
 
 
 def test_the_same_label_on_another_text_needs_no_telling_apart(store: Store):
@@ -100,15 +106,43 @@ def test_the_same_label_on_another_text_needs_no_telling_apart(store: Store):
     assert store.verdict("hooks=ema").word == "better"
 
 
-def test_an_arm_under_other_code_is_listed_and_not_compared(store: Store):
+def test_an_arm_under_other_code_is_refused_with_the_difference_and_counts_as_tried(store: Store):
     store.baseline(3)
     store.shifted("hooks=ema", 3, -0.05, code=EDITED)
-    assert store.report().verdicts == ()
-    assert aside(store)["hooks=ema"] == (
-        "other code, not compared: lab.model.gpt differs from the baseline's, and no certificate excuses that "
-        "(python -m lab certify --baseline demo replays the baseline under today's code)"
+    assert refused(store)["hooks=ema"] == (
+        "hooks=ema: refused. Its code isn't the baseline's: lab.model.gpt differs, and no certificate excuses that "
+        "(python -m lab certify --baseline demo replays the baseline under today's code)."
     )
-    assert store.report().lineup.tried == 1
+    verdict = store.verdict("hooks=ema")
+    assert (verdict.evidence.pairs, verdict.evidence.estimate, verdict.p, verdict.family) == ((), None, None, 1)
+    assert store.report().tried == 1
+
+
+def test_a_refused_arm_makes_the_others_correction_no_smaller(store: Store):
+    store.baseline(3)
+    store.shifted("hooks=z_loss", 3, -0.05)
+    alone = store.verdict("hooks=z_loss")
+    store.shifted("hooks=ema", 3, -0.05, code=EDITED)
+    beside = store.verdict("hooks=z_loss")
+    assert alone.p is not None and beside.p is not None
+    assert (beside.family, beside.p) == (2, 2 * alone.p)
+
+
+def test_several_refused_codes_of_one_change_are_one_arm_and_one_line_with_the_count(store: Store):
+    store.baseline(3)
+    for mark in "789":
+        store.shifted("hooks=ema", 1, -0.05, code={**EDITED, "lab.hooks.ema": mark * 64})
+    assert list(refused(store)) == ["hooks=ema"]
+    assert refused(store)["hooks=ema"].endswith("; so for 3 codes of this change.")
+    assert aside(store) == {}
+    assert store.report().tried == 3
+
+
+def test_superseded_arms_of_one_line_are_one_line_with_the_count(store: Store):
+    store.baseline(3)
+    for mark in "6789":
+        store.run("hooks=ema", 0, status="unfinished", code={**CODE, "lab.hooks.ema": mark * 64})
+    assert [(item.label, item.why.endswith(" (3 arms of it)")) for item in store.section().lineup.asides] == [("hooks=ema", True)]
 
 
 def test_a_new_module_that_the_baseline_lacks_is_no_other_code(store: Store):
@@ -123,15 +157,16 @@ def test_of_several_codes_of_a_label_the_newest_comparable_is_judged(store: Stor
     store.shifted("hooks=ema", 3, -0.05, code={**CODE, "lab.hooks.ema": "9" * 64})
     store.shifted("hooks=ema", 3, +0.05, code=EDITED)
     assert store.verdict("hooks=ema").word == "better"
-    assert store.report().lineup.tried == 3
-    assert len(store.report().lineup.asides) == 2
+    assert store.report().tried == 3
+    assert list(aside(store)) == ["hooks=ema"]
+    assert list(refused(store)) == [f"hooks=ema ({digest('hooks=ema', EDITED)[:6]})"]
 
 
 def test_the_newest_requested_baseline_is_the_reference(store: Store):
     store.baseline(3)
     store.shifted("hooks=ema", 3, -0.05)
     store.baseline(3, code=EDITED)
-    assert store.report().verdicts == ()
+    assert list(refused(store)) == ["hooks=ema"]
     assert "older code of the baseline" in aside(store)["baseline"]
 
 
@@ -141,7 +176,7 @@ def test_another_change_asked_for_as_the_baseline_never_replaces_it(store: Store
     store.shifted("baseline", 3, -0.5, arm_id="b" * 64, change_id="2" * 64)
     assert store.verdict("hooks=ema").word == "better"
     assert aside(store) == {"baseline (bbbbbb)": "asked for as the baseline, but its factors differ"}
-    assert store.report().lineup.tried == 1
+    assert store.section().lineup.tried == 1
 
 
 def test_newer_code_of_the_first_baseline_is_the_reference_beside_an_impostor(store: Store):
@@ -187,32 +222,23 @@ def test_runs_of_another_cohort_are_never_mixed_in(store: Store):
     store.run("hooks=ema", 2, 1.0, cohort="d" * 64)
     store.shifted("hooks=z_loss", 3, 0.0)
     assert store.verdict("hooks=ema").word == "before the first look"
-    assert dict(store.report().lineup.other_cohorts) == {"d" * 64: 1}
+    assert [(section.cohort, section.runs) for section in store.report().sections] == [("c" * 64, 8), ("d" * 64, 1)]
 
 
-def test_the_cohort_with_most_pairs_is_judged_and_of_equals_the_newest(store: Store):
+def test_the_cohort_with_most_pairs_comes_first_and_of_equals_the_newest(store: Store):
     for cohort in ("c" * 64, "d" * 64):
         store.baseline(3, cohort=cohort)
         store.shifted("hooks=ema", 3, -0.05, cohort=cohort)
-    assert store.report().lineup.cohort == "d" * 64
+    assert store.section().lineup.cohort == "d" * 64
     store.shifted("hooks=z_loss", 1, -0.05, cohort="c" * 64)
-    report = store.report()
-    assert report.lineup.cohort == "c" * 64
-    assert dict(report.lineup.other_cohorts) == {"d" * 64: 6}
-
-
-def test_an_arm_of_another_cohort_alone_is_listed(store: Store):
-    store.baseline(3)
-    store.shifted("hooks=z_loss", 3, 0.0)
-    store.shifted("hooks=ema", 3, -0.05, cohort="d" * 64)
-    assert "other cohort" in aside(store)["hooks=ema"]
+    assert [section.cohort for section in store.report().sections] == ["c" * 64, "d" * 64]
 
 
 def test_requests_under_another_lock_are_counted_and_not_judged(store: Store):
     store.baseline(3)
     store.shifted("hooks=ema", 3, -0.05, lock="2" * 64)
     report = store.report()
-    assert (report.verdicts, report.lineup.other_locks) == ((), {"2" * 64: 3})
+    assert (report.sections[0].verdicts, report.other_locks) == ((), {"2" * 64: 3})
 
 
 def test_a_run_of_another_baselines_folder_counts_for_whom_it_was_asked(store: Store):
@@ -235,15 +261,15 @@ def test_arms_without_data_count_in_the_family(store: Store):
     (torn / "manifest.json").write_text('{"schema": 1, "iden')
     report = store.report()
     assert store.verdict("hooks=ema").family == 3
-    assert report.lineup.tried == 3
-    assert aside(store)["hooks=torn"] == "none of its runs could be read"
+    assert report.tried == 3
+    assert report.unread == (Aside("hooks=torn", "none of its runs could be read"),)
 
 
 def test_one_identity_trained_twice_counts_once(store: Store):
     store.baseline(3)
     store.shifted("hooks=ema", 3, -0.05)
     store.run("hooks=ema", 0, BASE[0] - 0.0489, suffix=".2")
-    report = store.report()
+    report = store.section()
     assert report.verdicts[0].evidence.arm.surplus == ()
     assert len(report.verdicts[0].evidence.pairs) == 3
 
@@ -251,7 +277,7 @@ def test_one_identity_trained_twice_counts_once(store: Store):
 def test_twins_with_unequal_weights_are_named(store: Store):
     store.baseline(3)
     store.run("baseline", 0, BASE[0], suffix=".2", weights=digest("another"))
-    assert len(store.report().unequal) == 1
+    assert len(store.section().unequal) == 1
 
 
 def test_a_finished_twin_stands_in_for_an_unfinished_one(store: Store):

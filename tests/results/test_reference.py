@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lab.ablate.certificate import map_hash
+from lab.results.forms.markdown import to_markdown
 from lab.results.reference import said_of_code
-from lab.results.report import to_markdown
 
 from .store import BASE, CODE, WOBBLE, Store, digest
 
@@ -14,11 +14,15 @@ MOVED = {"at": "step 3", "what": "the loss", "was": 5.0, "now": 5.1}
 
 
 def aside(store: Store) -> dict[str, str]:
-    return {item.label: item.why for item in store.report().lineup.asides}
+    return {item.label: item.why for item in store.section().lineup.asides}
+
+
+def words(store: Store) -> list[str]:
+    return [verdict.word for verdict in store.section().verdicts]
 
 
 def listed(store: Store, heading: str) -> list[str]:
-    page = to_markdown(store.report())
+    page = to_markdown(store.facts())
     return page.partition(f"## {heading}\n\n")[2].partition("\n\n")[0].replace("\\", "").splitlines() if f"## {heading}" in page else []
 
 
@@ -44,7 +48,7 @@ def test_certificates_join_over_several_steps(store: Store):
     store.baseline(3)
     store.shifted("hooks=ema", 3, -0.05, code=AGAIN | {"lab.hooks.ema": "9" * 64})
     store.certificate(CODE, EDITED)
-    assert store.report().verdicts == ()
+    assert words(store) == ["refused"]
     store.certificate(EDITED, AGAIN)
     assert store.verdict("hooks=ema").word == "better"
     assert [line.endswith("; hooks=ema leans on it") for line in listed(store, "Certificates")] == [True, True]
@@ -55,7 +59,7 @@ def test_a_certificate_of_another_cohort_or_composition_joins_nothing(store: Sto
     store.shifted("hooks=ema", 3, -0.05, code=EDITED)
     store.certificate(CODE, EDITED, cohort="d" * 64)
     store.certificate(CODE, EDITED, change_id=digest("change", "another"))
-    assert store.report().verdicts == ()
+    assert words(store) == ["refused"]
     assert listed(store, "Certificates") == []
 
 
@@ -63,7 +67,7 @@ def test_the_baselines_runs_under_joined_code_are_one_baseline(store: Store):
     store.baseline(2)
     store.run("baseline", 2, BASE[2], code=EDITED)
     store.shifted("hooks=ema", 3, -0.05)
-    assert store.report().verdicts == ()
+    assert words(store) == ["refused"]
     store.certificate(CODE, EDITED)
     assert store.verdict("hooks=ema").word == "better"
     assert aside(store) == {}
@@ -92,13 +96,13 @@ def test_runs_that_refute_a_certificate_are_named(store: Store):
 def test_the_frozen_effect_of_interest_stays_when_a_certificate_joins_code_that_was_asked_for_earlier(store: Store):
     store.pin(smallest_effect="auto")
     store.baseline(3)
-    frozen = store.report().smallest_effect
+    frozen = store.section().effect
     store.run("baseline", 0, BASE[0], code=EDITED, half=9.0, number=0)
     store.certificate(CODE, EDITED)
-    after = store.report()
+    after = store.section()
     assert after.lineup.baseline is not None
     assert len(after.lineup.baseline.pooled) == 2
-    assert after.smallest_effect == frozen
+    assert after.effect == frozen
 
 
 def test_a_damaged_certificate_is_left_out_by_name_and_joins_nothing(store: Store):
@@ -107,18 +111,18 @@ def test_a_damaged_certificate_is_left_out_by_name_and_joins_nothing(store: Stor
     path = store.certificate(CODE, EDITED)
     path.write_text(path.read_text().replace('"seconds": 8.13', '"seconds": 8.14'))
     report = store.report()
-    assert report.verdicts == ()
+    assert words(store) == ["refused"]
     assert [(item.name, "edited or damaged" in item.why) for item in report.left_out] == [(f"demo/certificates/{path.name}", True)]
 
 
-def test_code_that_a_replay_found_to_matter_is_set_aside_with_what_moved(store: Store):
+def test_code_that_a_replay_found_to_matter_is_refused_with_what_moved(store: Store):
     store.baseline(3)
     store.shifted("hooks=ema", 3, -0.05, code=EDITED | {"lab.hooks.ema": "9" * 64})
     store.certificate(CODE, EDITED, MOVED)
-    assert store.report().verdicts == ()
-    assert aside(store)["hooks=ema"] == (
-        "other code, not compared: lab.model.gpt differs from the baseline's; "
-        "a replay of the baseline found that it matters: the first difference is at step 3: the loss"
+    assert words(store) == ["refused"]
+    assert store.verdict("hooks=ema").reading == (
+        "hooks=ema: refused. Its code isn't the baseline's: lab.model.gpt differs; "
+        "a replay of the baseline found that it matters: the first difference is at step 3: the loss."
     )
     assert "replayed, a change: the first difference is at step 3: the loss" in listed(store, "Certificates")[0]
 
@@ -138,7 +142,7 @@ def test_an_edit_of_the_code_is_an_arm_whatever_its_code(store: Store):
 def test_two_edits_of_the_code_are_two_arms(store: Store):
     store.baseline(3)
     labels = [store.edit(EDITED, 3), store.edit(AGAIN, 3, +0.05)]
-    assert [(verdict.label, verdict.word, verdict.family) for verdict in store.report().verdicts] == [
+    assert [(verdict.label, verdict.word, verdict.family) for verdict in store.section().verdicts] == [
         (labels[0], "better", 2),
         (labels[1], "worse", 2),
     ]
@@ -161,8 +165,8 @@ def test_an_edit_that_is_the_baseline_of_another_cohort_is_still_an_arm_here(sto
 def test_an_edit_that_moves_the_configuration_too_is_no_edit_of_the_code(store: Store):
     store.baseline(3)
     label = store.edit(EDITED, 3, change_id="5" * 64)
-    assert store.report().verdicts == ()
-    assert aside(store)[label] == "asked for as an edit of the code alone, but its factors differ from the baseline's"
+    assert words(store) == ["refused"]
+    assert "It was asked for as an edit of the code alone, but its factors differ from the baseline's" in store.verdict(label).reading
 
 
 def test_an_edit_that_was_later_certified_and_asked_for_plainly_is_not_compared_with_itself(store: Store):
@@ -171,7 +175,7 @@ def test_an_edit_that_was_later_certified_and_asked_for_plainly_is_not_compared_
     for folder in (store.root / "runs/demo").glob("*/seed=2-*"):
         store.ask(folder, "baseline")
     store.certificate(CODE, EDITED)
-    report = store.report()
+    report = store.section()
     assert report.lineup.baseline is not None
     assert sorted(report.lineup.baseline.runs) == [0, 1, 2]
     assert [(verdict.label, len(verdict.evidence.pairs)) for verdict in report.verdicts] == [(label, 2)]
@@ -233,7 +237,7 @@ def test_uncertified_code_slips_into_no_verdict(store: Store, cases):
     for number, code in enumerate(codes):
         values = [base - 0.05 + noise for base, noise in zip(BASE, WOBBLE, strict=True)][:3]
         store.arm(f"hooks=h{number}", values, code=code)
-    judged = {verdict.label for verdict in store.report().verdicts}
+    judged = {verdict.label for verdict in store.section().verdicts if verdict.word != "refused"}
     count, naive = cases("uncertified code in a report"), cases("uncertified code in a report")
     for number, code in enumerate(codes):
         count.check(f"code {number}", f"hooks=h{number}" not in judged)

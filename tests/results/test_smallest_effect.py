@@ -17,14 +17,14 @@ def auto(store: Store) -> Store:
 
 def test_an_automatic_d_is_two_per_cent_of_what_the_second_half_brought(auto: Store):
     auto.baseline(3, half=2.40, final=2.15)
-    effect = auto.report().smallest_effect
+    effect = auto.section().effect
     assert effect.value == pytest.approx(0.005)
     assert "averaged over 3 baseline seeds" in effect.origin
 
 
 def test_d_waits_for_the_baselines_first_look(auto: Store):
     auto.baseline(2)
-    effect = auto.report().smallest_effect
+    effect = auto.section().effect
     assert effect.value is None
     assert "2 of 3 seeds" in effect.origin
     assert not (auto.root / "runs/demo/measured.json").exists()
@@ -32,17 +32,17 @@ def test_d_waits_for_the_baselines_first_look(auto: Store):
 
 def test_later_data_does_not_move_a_frozen_d(auto: Store):
     folders = auto.baseline(3)
-    before = auto.report().smallest_effect
+    before = auto.section().effect
     for folder in folders:
         result = json.loads((folder / "result.json").read_text())
         result["metrics"]["half_curve_bits_per_byte"] = 9.0
         write_json(folder / "result.json", sealed(result))
-    assert auto.report().smallest_effect == before
+    assert auto.section().effect == before
 
 
 def test_another_lock_gets_its_own_d_and_the_first_is_kept(auto: Store):
     folders, locks = auto.baseline(3), [auto.lock]
-    first = auto.report().smallest_effect.value
+    first = auto.section().effect.value
     auto.pin(lock="second", smallest_effect="auto", looks=[2])
     locks.append(auto.lock)
     for folder in folders:
@@ -56,10 +56,10 @@ def test_another_lock_gets_its_own_d_and_the_first_is_kept(auto: Store):
 def test_a_loss_that_rose_has_no_default_and_the_report_asks_for_d(auto: Store):
     auto.baseline(3, half=2.10, final=2.15)
     auto.shifted("hooks=ema", 3, 0.0)
-    report = auto.report()
-    assert report.smallest_effect.value is None
-    assert "the loss rose" in report.smallest_effect.origin
-    assert "judgement.smallest_effect=" in report.smallest_effect.origin
+    report = auto.section()
+    assert report.effect.value is None
+    assert "the loss rose" in report.effect.origin
+    assert "judgement.smallest_effect=" in report.effect.origin
     assert report.verdicts[0].word == "cannot tell"
     assert "without D 'no difference' can't be concluded" in report.verdicts[0].reading
 
@@ -67,12 +67,12 @@ def test_a_loss_that_rose_has_no_default_and_the_report_asks_for_d(auto: Store):
 def test_nats_per_token_have_no_default(store: Store):
     store.pin(metric="nats_per_token", smallest_effect="auto")
     store.baseline(3)
-    assert store.report().smallest_effect.value is None
+    assert store.section().effect.value is None
 
 
 def test_a_pinned_d_is_used_as_it_is(store: Store):
     store.baseline(3)
-    assert (store.report().smallest_effect.value, store.report().smallest_effect.origin) == (0.005, "pinned")
+    assert (store.section().effect.value, store.section().effect.origin) == (0.005, "pinned")
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"schema": 2}', '{"schema": 1, "measured": [3]}'])
@@ -80,7 +80,7 @@ def test_a_damaged_record_is_kept_and_the_report_says_so(auto: Store, content: s
     auto.baseline(3)
     path = auto.root / "runs/demo/measured.json"
     path.write_text(content)
-    effect = auto.report().smallest_effect
+    effect = auto.section().effect
     assert effect.value == pytest.approx(0.005)
     assert "not frozen" in effect.origin
     assert path.read_text() == content
@@ -94,7 +94,7 @@ def test_a_store_that_cannot_be_written_still_gets_its_report(auto: Store):
     for folder in sorted((auto.root / "runs" / name).glob("*/*")):
         auto.ask(folder, "baseline")
     (auto.root / "runs/elsewhere").write_text("a file where the folder would be")
-    effect = auto.report().smallest_effect
+    effect = auto.section().effect
     assert effect.value == pytest.approx(0.005)
     assert "not frozen" in effect.origin
 
@@ -102,6 +102,6 @@ def test_a_store_that_cannot_be_written_still_gets_its_report(auto: Store):
 def test_a_diverged_baseline_seed_is_left_out_of_d(auto: Store):
     auto.baseline(2)
     auto.run("baseline", 2, None, status="diverged", half=None, final=None)
-    effect = auto.report().smallest_effect
+    effect = auto.section().effect
     assert effect.value == pytest.approx(0.005)
     assert "2 baseline seeds" in effect.origin

@@ -18,7 +18,7 @@ REFUTED = "(runs refute a certificate that joins its code)"
 
 
 def unequal(store: Store) -> list[str]:
-    return list(store.report().unequal)
+    return [each.line for each in store.section().unequal]
 
 
 def reading(store: Store, label: str) -> str:
@@ -117,7 +117,7 @@ def test_every_verdict_on_seeds_that_a_refuted_certificate_pools_is_marked(store
 
 
 def aside(store: Store) -> dict[str, str]:
-    return {item.label: item.why for item in store.report().lineup.asides}
+    return {item.label: item.why for item in store.section().lineup.asides}
 
 
 def test_a_difference_that_a_replay_found_wins_over_a_certificate_of_the_same_edit(store: Store) -> None:
@@ -126,8 +126,9 @@ def test_a_difference_that_a_replay_found_wins_over_a_certificate_of_the_same_ed
     path = store.certificate(CODE, EDITED)
     path.rename(path.with_name("copied.json"))
     store.certificate(CODE, EDITED, MOVED)
-    assert store.report().verdicts == ()
-    assert "a replay of the baseline found that it matters: the first difference is at step 3: the loss" in aside(store)["hooks=ema"]
+    verdict = store.verdict("hooks=ema")
+    assert verdict.word == "refused"
+    assert "a replay of the baseline found that it matters: the first difference is at step 3: the loss" in verdict.reading
 
 
 def test_a_difference_that_a_replay_found_wins_over_a_chain_of_certificates(store: Store) -> None:
@@ -136,10 +137,10 @@ def test_a_difference_that_a_replay_found_wins_over_a_chain_of_certificates(stor
     store.shifted("hooks=z_loss", 3, -0.05, code=EDITED)
     store.certificate(CODE, EDITED)
     store.certificate(EDITED, AGAIN)
-    assert [verdict.label for verdict in store.report().verdicts] == ["hooks=ema", "hooks=z_loss"]
+    assert [verdict.label for verdict in store.section().verdicts] == ["hooks=ema", "hooks=z_loss"]
     store.certificate(CODE, AGAIN, MOVED)
-    assert [verdict.label for verdict in store.report().verdicts] == ["hooks=z_loss"]
-    assert "found that it matters" in aside(store)["hooks=ema"]
+    assert [verdict.label for verdict in store.section().verdicts if verdict.word != "refused"] == ["hooks=z_loss"]
+    assert "found that it matters" in store.verdict("hooks=ema").reading
 
 
 def test_runs_of_the_baseline_told_apart_by_a_replay_are_never_pooled(store: Store) -> None:
@@ -148,7 +149,7 @@ def test_runs_of_the_baseline_told_apart_by_a_replay_are_never_pooled(store: Sto
     store.certificate(CODE, EDITED)
     store.certificate(EDITED, AGAIN)
     store.certificate(AGAIN, CODE, MOVED)
-    lineup = store.report().lineup
+    lineup = store.section().lineup
     assert lineup.baseline is not None and sorted(lineup.baseline.runs) == [0, 1, 2]
     assert lineup.reference is not None and [map_hash(code) for code in lineup.reference.maps] == [map_hash(CODE), map_hash(EDITED)]
 

@@ -219,14 +219,14 @@ def test_before_the_first_look_there_are_estimates_and_no_verdict(store: Store):
 
 
 def test_four_seeds_are_judged_at_the_look_of_three(store: Store):
-    store.pin(looks=[3, 5])
+    store.pin(looks=[3, 5, 12])
     store.baseline(5)
-    store.shifted("model/norm=rmsnorm", 4, 0.0, wobble=20)
+    store.shifted("model/norm=rmsnorm", 4, 0.0, wobble=6)
     verdict = store.verdict("model/norm=rmsnorm")
     assert verdict.evidence.look == 3
     assert verdict.evidence.estimate is not None
     assert verdict.evidence.estimate.n == 3
-    assert "1 more seed trained, judged at their look. " in verdict.reading
+    assert " 4 of 5 seeds: -0.001 so far, no verdict between looks. " in verdict.reading
     assert "Next look: 5 seeds (1 more" in verdict.reading
 
 
