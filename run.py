@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -30,9 +31,11 @@ from lab.ablate.rule import Tally, count_changes
 from lab.config import words
 from lab.config.compose import Composer
 from lab.config.diff import node, say
-from lab.config.offer import help_text, offered
+from lab.config.misread import for_hydra, with_texts_quoted
+from lab.config.offer import help_text, line_to_complete, offered
 from lab.config.options import OptionFiles
 from lab.errors import ConfigError, LabError
+from lab.sweep.declared import Declared, read_study, require_member
 
 ROOT = Path(__file__).resolve().parent
 FOREIGN = {
@@ -50,7 +53,8 @@ def main() -> int:
     try:
         arguments = get_args_parser().parse_intermixed_args()
         typed = set(arguments.overrides)  # flags may stand between the words; Hydra itself wants them first
-        sys.argv = [word for word in sys.argv if word not in typed] + arguments.overrides
+        arguments.overrides = with_texts_quoted(arguments.overrides)
+        sys.argv = [word for word in sys.argv if word not in typed] + for_hydra(arguments.overrides)
         if arguments.help:
             print(help_text(ROOT / "conf"))
             return 0
@@ -70,6 +74,7 @@ def main() -> int:
                 failed.append(error)
 
         if arguments.shell_completion and "".join(arguments.overrides).startswith("query="):
+            os.environ["COMP_LINE"] = line_to_complete(os.environ["COMP_LINE"])
             with redirect_stdout(StringIO()) as said:
                 job()
             print(" ".join(offered(said.getvalue().split())))
@@ -107,7 +112,8 @@ def refuse_foreign(arguments: Namespace) -> None:
 def shown(arguments: Namespace) -> str:
     """What `--cfg job` prints: the composition that would run, filled and checked. Hydra would show it unchecked, and later."""
     refuse_foreign(arguments)
-    composition = Composer(ROOT).compose(arguments.overrides)
+    composer = Composer(ROOT)
+    composition = composer.compose(in_study(composer, arguments.overrides)[1])
     tree = composition.resolved if arguments.resolve else composition.unresolved
     part = node(tree, arguments.package) if arguments.package else tree
     if part is None:
@@ -127,18 +133,30 @@ def settle(arguments: Namespace) -> Tally | None:
     if arguments.multirun:
         words.check_single(arguments.overrides, OptionFiles(ROOT / "conf"))  # Hydra composes these before it asks our sweeper
         return None
-    composer, typed = Composer(ROOT), tuple(arguments.overrides)
+    composer = Composer(ROOT)
+    declared, typed = in_study(composer, arguments.overrides)
     composition = composer.compose(typed)
-    sys.argv += composition.settled
+    sys.argv += [*(each for each in typed if each not in arguments.overrides), *composition.settled]
     if arguments.cfg:
         return None
-    if "study" in words.typed_keys(typed):
+    if declared is None and "study" in words.typed_keys(typed):
         raise ConfigError(
-            f"study={composition.resolved['study']}: a single run falls into the study `screening`\na study is a sweep's: add --multirun"
+            f"study={composition.resolved['study']}: a single run falls into the study `screening`, or into one that conf/study declares\n"
+            f"another study is a sweep's: add --multirun"
         )
     tally = count_changes(composer, typed)
     require_one_change(tally)
+    if declared is not None:
+        require_member(composer, declared, tally)
     return tally
+
+
+def in_study(composer: Composer, overrides: Sequence[str]) -> tuple[Declared | None, tuple[str, ...]]:
+    """The study of conf/study that the words name, and the words with its baseline; None, and the words as they are, without one."""
+    words.check_typed(overrides, composer.files)
+    name = words.study_of(overrides)
+    declared = read_study(composer, name) if name is not None else None
+    return declared, tuple(overrides if declared is None else declared.started(overrides))
 
 
 def start(tally: Tally) -> None:
@@ -147,7 +165,14 @@ def start(tally: Tally) -> None:
     from lab.runner import run
     from lab.store.console import Console
 
-    command = " ".join(["python run.py", *(words.shell(word) for word in tally.composition.overrides)])
+    typed = tally.composition.overrides
+    command = " ".join(["python run.py", *(words.shell(word) for word in typed)])
+    if words.study_of(typed) is not None:  # the whole family is written down before any of its runs
+        from lab.sweep.frozen import declare_family
+        from lab.sweep.plan import make_plan
+
+        seed = tally.composition.resolved["seed"]
+        declare_family(make_plan(Composer(ROOT), [*words.of_keys(typed, ("study", "data.path")), f"seed={seed}"], command), ROOT)
     run(job_of(tally, ROOT, command), Console())
 
 

@@ -22,9 +22,10 @@ class AblationSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan, check and run all arms. Returns what the lab's sweep returns."""
+        from lab.config.misread import from_hydra
         from lab.sweep.sweeper import sweep
 
-        return sweep(arguments, self.root)
+        return sweep(from_hydra(arguments), self.root)
 
 
 ConfigStore.instance().store(

@@ -122,7 +122,7 @@ class Composer:
 
     def _load_anew(self, overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
         with words.explained(overrides, self.files):
-            config = self.loader.load_configuration(CONFIG, list(overrides), RunMode.RUN)
+            config = self.loader.load_configuration(CONFIG, words.without_study(overrides), RunMode.RUN)
             choices = {
                 group: option
                 for group, option in config.hydra.runtime.choices.items()
@@ -130,7 +130,9 @@ class Composer:
             }
             raw = OmegaConf.to_container(config, resolve=False)
         assert isinstance(raw, dict)
-        return without_ranges({str(key): value for key, value in raw.items() if key != "hydra"}), choices
+        study = words.study_of(overrides)
+        named = {} if study is None else {"study": study}
+        return without_ranges({str(key): value for key, value in raw.items() if key != "hydra"} | named), choices
 
     def typed(self, raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """A plain tree merged into the schema: (unresolved, resolved), with the schema's types and defaults."""
@@ -195,7 +197,7 @@ class Composer:
     def _listed_hooks(self, overrides: tuple[str, ...]) -> list[str]:
         """The entries of a list of hooks: Hydra's choices hold no record of them."""
         with words.explained(overrides, self.files):
-            entries = self.loader.compute_defaults_list(CONFIG, list(overrides), RunMode.RUN).defaults
+            entries = self.loader.compute_defaults_list(CONFIG, words.without_study(overrides), RunMode.RUN).defaults
         return [path.removeprefix("hooks/") for entry in entries if (path := entry.config_path or "").startswith("hooks/")]
 
 

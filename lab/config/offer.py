@@ -10,7 +10,8 @@ from textwrap import fill
 
 from omegaconf import OmegaConf
 
-from lab.config.options import OptionFiles, read_yaml
+from lab.config.misread import STUDY
+from lab.config.options import STUDIES, OptionFiles, read_yaml
 
 WIDTH = 80
 # Keys that completion would offer and that no command line may set.
@@ -22,9 +23,16 @@ def offered(completions: Sequence[str]) -> list[str]:
     return [each for each in completions if not NOT_TYPED.search(each)]
 
 
+def line_to_complete(line: str) -> str:
+    """A line as Hydra may complete it: without a study that stands before its last word, which Hydra would take for an option."""
+    *before, last = line.split(" ")
+    return " ".join([*(each for each in before if not STUDY.match(each)), last])
+
+
 def help_text(conf: Path) -> str:
     """What `--help` prints: the template in conf/config.yaml. Hydra would print each group on one line, however long."""
-    groups = OptionFiles(conf).groups
+    files = OptionFiles(conf)
+    groups = files.groups | ({STUDIES: files.studies} if files.studies else {})
     margin = max(map(len, groups)) + 4
     listed = [
         fill(

@@ -18,6 +18,7 @@ from lab.config.schema import components
 from lab.errors import ConfigError
 
 LARGEST_OPTION_FILE = 256 << 10
+STUDIES = "study"  # a folder of conf/ that holds no options: each file in it declares a study (lab/sweep/declared.py)
 # Hydra's hand on the environment: the first saves variables of it, secrets too; the second would steer libraries past the fingerprints.
 ENVIRONMENT = ("env_copy", "env_set")
 SUSPECT = re.compile(rb"[*\\]|" + "|".join(ENVIRONMENT).encode())  # a file without any of these is plain: spares reading most of them
@@ -45,9 +46,14 @@ class OptionFiles:
         found: dict[str, list[str]] = {}
         for path in sorted(self.conf.rglob("*.yaml")):
             group = path.parent.relative_to(self.conf).as_posix()
-            if group != ".":
+            if group != "." and group.partition("/")[0] != STUDIES:
                 found.setdefault(group, []).append(path.stem)
         return found
+
+    @cached_property
+    def studies(self) -> list[str]:
+        """The studies that are declared by hand."""
+        return sorted(path.stem for path in (self.conf / STUDIES).glob("*.yaml"))
 
     def values_of(self, group: str, option: str) -> dict[str, Any]:
         """What an option's file sets, without its defaults list and ranges; an absent file sets nothing."""

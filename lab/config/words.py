@@ -36,9 +36,34 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
+def study_of(overrides: Sequence[str]) -> str | None:
+    """The study that some overrides name. Raises ConfigError for what is no name."""
+    named = [each for each in parse(overrides) if each.key_or_group == "study"]
+    return name_of_study(named[-1]) if named else None
+
+
+def without_study(overrides: Sequence[str]) -> list[str]:
+    """The overrides that Hydra composes: it would take a study's name for one of the options in conf/study."""
+    return [each for each, read in zip(overrides, parse(overrides), strict=True) if read.key_or_group != "study"]
+
+
+def name_of_study(override: Override) -> str:
+    text, value = override.input_line or "", override.value()
+    if override.is_add() and not override.is_force_add():
+        raise ConfigError(f"{text}: every run has a study already\nwrite study=NAME")
+    if isinstance(value, (list, dict)) or not str(value).strip() or value is None:
+        raise ConfigError(f"{text}: a study has one name\nwrite study=NAME")
+    return value if isinstance(value, str) else text.partition("=")[2]
+
+
 def typed_keys(overrides: Sequence[str]) -> set[str]:
     """The keys of some overrides: `trainer.optimizer.lr`, `model/norm`."""
     return {override.key_or_group for override in parse(overrides)}
+
+
+def of_keys(overrides: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """The overrides of some keys."""
+    return [each for each, read in zip(overrides, parse(overrides), strict=True) if read.key_or_group in keys]
 
 
 def check_typed(overrides: Sequence[str], files: OptionFiles) -> None:
@@ -49,6 +74,10 @@ def check_typed(overrides: Sequence[str], files: OptionFiles) -> None:
         if key in seen:
             raise ConfigError(f"{key} is given twice: {seen[key]} and {text}\nkeep one of them")
         seen[key] = text
+        if override.is_sweep_override() and key in ("note", "why"):
+            raise ConfigError(
+                f"{text} lists several values, and a {key} is one text\nfor its comma, quote it for Hydra too: \"{key}='a,b'\""
+            )
         if override.is_sweep_override():
             raise ConfigError(f"{text} lists several values: that needs --multirun\npython run.py --multirun '{text}' ...")
         check_key(override, text, files)
@@ -85,6 +114,9 @@ def check_key(override: Override, text: str, files: OptionFiles) -> None:
         raise ConfigError(f"unknown key {key}: what a value may be is said by its option file alone")
     if key.startswith("hooks.") and key.endswith(".observes"):
         raise ConfigError(f"{text}: whether a hook only observes is said by its class and its option file, never by an override")
+    if key == "study":
+        name_of_study(override)
+        return
     as_group = key.replace(".", "/")
     if as_group in files.groups and "." in key:
         raise ConfigError(
@@ -183,7 +215,9 @@ def first_line(error: BaseException) -> str:
 def render(value: Any) -> str:
     """A plain value in Hydra's override grammar."""
     if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        # in Hydra's grammar a backslash is one unless it stands before a quote
+        body = re.sub(r"(\\*)'", r"\1\1\\'", value)
+        return "'" + re.sub(r"(\\+)$", r"\1\1", body) + "'"
     if isinstance(value, list):
         return "[" + ",".join(render(each) for each in value) + "]"
     if isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from statistics import fmean
 
@@ -12,21 +13,34 @@ from rich.text import Text
 from lab.errors import StoreError
 from lab.store.console import duration
 from lab.store.layout import run_folders
+from lab.store.plain import plain
 from lab.store.runs import read_result, status_of
 from lab.sweep.plan import Plan
+
+WIDEST_ARM = 32  # columns for an arm's label; a longer one is folded
 
 
 def print_plan(plan: Plan) -> None:
     """The plan in words, a row for each arm, and the cost of what is missing."""
     console = Console(highlight=False)
     console.print(Text(f"{plan.sentence()} (study `{plan.study}`)"))
+    if plan.asked.question:
+        console.print(Text(f"question: {plain(plan.asked.question)}"))
+    if plan.asked.looks is not None or plan.asked.smallest_effect is not None:
+        console.print(Text(f"in place of the pin's: {', '.join(rules_said(plan))}"))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm", overflow="fold")
-    for seed in plan.seeds:
-        table.add_column(f"seed {seed}")
-    for label in dict.fromkeys(row.job.label for row in plan.rows):
-        states = {row.job.seed: row.status for row in plan.rows if row.job.label == label}
-        table.add_row(Text(label), *(states.get(seed, "") for seed in plan.seeds))
+    arms = {label: {row.job.seed: row.status for row in plan.rows if row.job.label == label} for label in labels(plan)}
+    columns = [max(len(f"seed {seed}"), *(len(states.get(seed, "")) for states in arms.values())) for seed in plan.seeds]
+    if min(WIDEST_ARM, max(map(len, arms))) + sum(width + 2 for width in columns) <= console.width:
+        for seed in plan.seeds:
+            table.add_column(f"seed {seed}")
+        for label, states in arms.items():
+            table.add_row(Text(label), *(states.get(seed, "") for seed in plan.seeds))
+    else:  # cut cells would say nothing
+        table.add_column(f"runs at {len(plan.seeds)} seeds", overflow="fold")
+        for label, states in arms.items():
+            table.add_row(Text(label), counts(states))
     console.print(table)
     missing = [row for row in plan.rows if row.status not in ("finished", "diverged")]
     if not missing:
@@ -38,6 +52,39 @@ def print_plan(plan: Plan) -> None:
     )
     most = "at most " if plan.untried else ""  # an inert edit leaves the baseline's runs as they are
     console.print(f"{most}{len(missing)} of {len(plan.rows)} runs to train: {cost}")
+
+
+def labels(plan: Plan) -> list[str]:
+    """The arms in the order in which they run."""
+    return list(dict.fromkeys(row.job.label for row in plan.rows))
+
+
+def rules_said(plan: Plan) -> list[str]:
+    """What a study was declared with, where the pin has it otherwise."""
+    looks, smallest = plan.asked.looks, plan.asked.smallest_effect
+    said = [] if looks is None else [f"looks at {', '.join(map(str, looks))} seeds"]
+    return said + ([] if smallest is None else [f"D = {smallest:g}"])
+
+
+def counts(states: Mapping[int, str]) -> str:
+    """An arm's seeds by their state: `finished 3 (seeds 0-2), missing 1 (seed 3)`."""
+    by_state: dict[str, list[int]] = {}
+    for seed, state in states.items():
+        by_state.setdefault(state, []).append(seed)
+    return ", ".join(
+        f"{state} {len(seeds)} ({'seed' if len(seeds) == 1 else 'seeds'} {ranges(seeds)})" for state, seeds in by_state.items()
+    )
+
+
+def ranges(seeds: Sequence[int]) -> str:
+    """Seeds in short: `0-7, 9`."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def seconds_of_a_run(plan: Plan) -> float | None:

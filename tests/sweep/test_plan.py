@@ -14,7 +14,8 @@ import pytest
 from lab.config.compose import Composer
 from lab.errors import ConfigError, LabError, OneChangeError
 from lab.files import read_json
-from lab.sweep.plan import Plan, freeze, make_plan
+from lab.sweep.frozen import freeze
+from lab.sweep.plan import Plan, make_plan
 from tests.conftest import Project
 
 

@@ -14,16 +14,22 @@ import pytest
 from lab.ablate.baseline import pin
 from lab.ablate.rule import count_changes
 from lab.files import read_json, read_rows
-from lab.request import job_of
-from lab.results.report import build, to_markdown
+from lab.request import cohort_here, job_of
+from lab.results.collect import load
+from lab.results.curves import curves
+from lab.results.forms import FORMATS
+from lab.results.report import build
+from lab.results.telling import tell
 from lab.runner import run
 from lab.store.console import Console
 from lab.store.layout import RunFolder, run_folders
 from lab.store.runs import status_of
+from lab.store.studies import read_declarations
+from lab.sweep.frozen import declare_family, freeze
 from lab.sweep.launcher import Running, train_apart
-from lab.sweep.plan import freeze, make_plan
+from lab.sweep.plan import make_plan
 from lab.sweep.show import print_plan
-from lab.sweep.sweeper import SweepFailed, sweep
+from lab.sweep.sweeper import SweepFailed, carry_out, sweep
 from tests.conftest import Project
 
 SWEEP = ("run.py", "--multirun", "baseline=tiny", "hooks=none,grad_clip", "seed=range(2)")
@@ -68,9 +74,11 @@ def test_a_sweep_trains_every_arm_at_every_seed_and_ends_in_the_verdicts(swept: 
     ]
     assert re.search(r"^ *hooks=grad_clip +2 .*(better|worse|no difference|cannot tell)", done.stdout, re.MULTILINE)
     names = {path.name for path in (project.root / found[2]).iterdir()}
-    assert names == {"plan.csv", "plan.json", "report.md", "jobs"}
-    report = (project.root / found[2] / "report.md").read_text()
-    assert report == to_markdown(build(project.root, "tiny"))
+    assert names == {"plan.csv", "plan.json", "report.md", "report.html", "jobs"}
+    facts = tell(build(project.root, "tiny", here=lambda known: cohort_here(project.root, "tiny")))
+    for form in ("md", "html"):
+        report = (project.root / found[2] / f"report{FORMATS[form].suffix}").read_text()
+        assert report == FORMATS[form].make(facts, curves(load(project.root / "runs"), facts))
     for folder in run_folders(project.root):
         (request,) = read_rows(folder.requests)[0]
         assert (request["study"], request["command"]) == (found[1], "python " + " ".join(SWEEP).replace("seed=range(2)", "'seed=range(2)'"))
@@ -96,6 +104,27 @@ def test_the_same_sweep_again_finds_every_run_and_trains_nothing(
     assert re.search(r"^2 of 6 runs to train: about \d+ s on this machine$", planned, re.MULTILINE)
     print_plan(make_plan(project.composer(), SWEEP[2:], ""))
     assert "nothing to train; next: python -m lab report --baseline tiny" in capsys.readouterr().out
+
+
+def test_the_whole_family_is_declared_before_the_first_run(tiny: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a text in its place no run starts; what was planned to be compared stands all the same."""
+    plan = make_plan(
+        tiny.composer(), ["baseline=tiny", "hooks=none,grad_clip", "model/norm=layernorm,rmsnorm", "study=clipping", "seed=0"], ""
+    )
+    print_plan(plan)
+    assert "(study `clipping`)" in capsys.readouterr().out
+    assert not (tiny.root / "runs" / "tiny" / "studies").exists(), "a plan declares nothing"
+    (tiny.root / "text.txt").rename(tiny.root / "other.txt")
+    _, failed = carry_out(plan, tiny.root, print)
+    assert len(failed) == len(plan.rows) == 3 and not run_folders(tiny.root)
+    (declared,), damaged = read_declarations(tiny.root / "runs", "tiny")
+    assert not damaged and (declared.name, declared.lock, declared.by_hand, declared.looks) == ("clipping", plan.lock, False, None)
+    assert [arm.label for arm in declared.arms] == ["hooks=grad_clip", "model/norm=rmsnorm"]
+    assert [arm.change_id for arm in declared.arms] == [row.identified.manifest["change_id"] for row in plan.rows[1:3]]
+
+    declare_family(make_plan(tiny.composer(), ["baseline=tiny", "data.path=other.txt", "hooks=none,ema", "study=clipping"], ""), tiny.root)
+    (grown,), _ = read_declarations(tiny.root / "runs", "tiny")
+    assert [arm.label for arm in grown.arms] == ["hooks=grad_clip", "model/norm=rmsnorm", "hooks=ema"], "a family only grows"
 
 
 MODULE = """
@@ -136,6 +165,26 @@ def test_a_run_that_dies_or_raises_stops_no_other_and_is_named_at_the_end(tiny: 
     assert re.search(r"hooks=dies seed 0: runs/tiny/hooks=dies-\w{6}/seed=0-\w{12}\n", summary)
     assert re.search(r"hooks=raises seed 0: runs/tiny/hooks=raises-\w{6}/", summary) and "grad_clip" not in summary
     assert "type the same again to train what is missing" in summary
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_a_plan_of_many_seeds_cuts_no_cell(
+    swept: tuple[Project, subprocess.CompletedProcess[str]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    project, _ = swept
+    capsys.readouterr()
+    print_plan(make_plan(project.composer(), [*SWEEP[2:4], "seed=range(20)"], ""))
+    said = capsys.readouterr().out
+    assert "…" not in said and max(map(len, said.splitlines())) <= columns
+    if columns < 200:
+        assert re.search(r"^baseline +finished 2 \(seeds 0-1\), missing 18 ", said, re.MULTILINE)
+        assert "(seeds 2-19)" in " ".join(said.split())
+    else:
+        assert re.search(r"^baseline +(finished +){2}(missing *){18}$", said, re.MULTILINE)
 
 
 def test_a_damaged_run_is_named_and_hides_no_other(tiny: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,62 @@
+"""What a plan leaves on disk before its first run: plan.csv and plan.json, and the family of its study. Trains nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from lab.files import read_json, write_file, write_json
+from lab.store.studies import Declaration, DeclaredArm, declare
+from lab.sweep.plan import Plan
+
+COLUMNS = ("number", "arm", "seed", "identity", "directory", "overrides")
+
+
+def freeze(plan: Plan, root: Path) -> Path:
+    """Write plan.csv and plan.json into the sweep's folder, or find the folder of the same plan. Returns the folder."""
+    found = sorted((root / "multirun").glob(f"*_{plan.id}"))
+    folder = found[-1] if found else root / "multirun" / f"{date.today().isoformat()}_{plan.id}"
+    if (folder / "plan.json").exists() and read_json(folder / "plan.json").get("id") == plan.id:
+        return folder
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for each in plan.rows:
+        directory = each.folder.path.relative_to(root).as_posix()
+        writer.writerow([each.number, each.job.label, each.job.seed, each.identified.identity, directory, " ".join(each.job.overrides)])
+    write_file(folder / "plan.csv", text.getvalue())
+    rows = [{"number": each.number, "identity": each.identified.identity, "job": asdict(each.job)} for each in plan.rows]
+    kept: dict[str, Any] = {"schema": 1, "id": plan.id, "study": plan.study, "baseline": plan.baseline, "sentence": plan.sentence()}
+    asked = plan.asked
+    kept |= {"question": asked.question, "by_hand": asked.by_hand, "looks": asked.looks, "smallest_effect": asked.smallest_effect}
+    write_json(folder / "plan.json", kept | {"rows": rows})
+    return folder
+
+
+def declare_family(plan: Plan, root: Path) -> None:
+    """Write down every arm that the plan compares, before the first of them is trained: a sweep that stops half way has its whole family.
+
+    An edit of the code is no arm of a plan: it is found out beside the baseline, and counts from its request on.
+    """
+    arms = dict.fromkeys(
+        DeclaredArm(row.job.label, row.identified.manifest["change_id"])
+        for row in plan.rows
+        if row.job.changes and all(change["kind"] != "code" for change in row.job.changes)
+    )
+    if arms:
+        asked = plan.asked
+        declaration = Declaration(
+            name=plan.study,
+            baseline=plan.baseline,
+            lock=plan.lock,
+            question=asked.question,
+            by_hand=asked.by_hand,
+            arms=tuple(arms),
+            looks=asked.looks,
+            smallest_effect=asked.smallest_effect,
+        )
+        declare(root, declaration)
