@@ -1,4 +1,4 @@
-"""The verbs that aren't a training run: `python -m lab VERB`, or `lab VERB`. Each imports what it needs when it's called."""
+"""The verbs that aren't a training run, and their words: `python -m lab VERB`, or `lab VERB`. What they do stands in lab/verbs.py."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from lab.errors import ConfigError, LabError
+from lab import verbs
+from lab.errors import LabError
 
+Verb = Callable[[str, Callable[[argparse.Namespace, Path], None], str], argparse.ArgumentParser]
+FORMATS = ("terminal", "md", "html", "csv", "json", "latex")
 BENCH = """\
 JSON goes to standard output, words to standard error. Nothing is written into
 runs/ but prepared data, and nothing counts as a run.
@@ -20,6 +22,9 @@ runs/ but prepared data, and nothing counts as a run.
       per token, MFU (against the rate at which this device multiplies the model's
       own matrices, measured in turns with the steps), peak memory, and what idle
       sites, logging, evaluations and proofs cost
+  lab bench --store
+      how fast a made-up store of 10,000 runs is listed and judged, cold and with
+      its index, and how fast 2,000 runs' curves are read into one frame
   lab bench model=nano --against 'model=nano trainer.precision=bf16'
       how many times as long the first takes as the second for a token, in pairs
       of neighbouring turns (A B B A ...), so that a machine's drift cancels out
@@ -81,160 +86,83 @@ def parser() -> argparse.ArgumentParser:
         epilog="Training itself: python run.py --help",
     )
     top.add_argument("--root", metavar="FOLDER", help="the project's folder; otherwise found upwards from here")
-    verbs = top.add_subparsers(metavar="VERB", required=True)
+    parsers = top.add_subparsers(metavar="VERB", required=True)
 
     def verb(name: str, run: Callable[[argparse.Namespace, Path], None], about: str) -> argparse.ArgumentParser:
-        each = verbs.add_parser(name, help=about, description=about)
+        each = parsers.add_parser(name, help=about, description=about)
         each.set_defaults(run=run)
         return each
 
-    each = verb("report", report, "the baseline against every arm, with verdicts")
-    each.add_argument("--baseline", default="default", metavar="NAME", help="which baseline (default: %(default)s)")
+    add_claims(verb)
+    add_runs(verb)
+    add_proofs(verb)
+    return top
+
+
+def add_claims(verb: Verb) -> None:
+    """What is concluded, and on what grounds."""
+    each = verb("report", verbs.report, "the baseline against every arm, with verdicts")
+    named_baseline(each)
+    each.add_argument("--arms", default="*", metavar="GLOB", help="show only these arms; the correction stays over all of them")
+    each.add_argument("--cohort", metavar="ID", help="only this cohort (some of its id); otherwise each that holds data")
+    each.add_argument("--format", choices=FORMATS, help="terminal, or as the suffix of --out says")
+    each.add_argument("--out", type=Path, metavar="PATH", help="write to a file: .md .html .csv .json .tex")
+    each.add_argument("--figures", type=Path, metavar="FOLDER", help="write the figures too, as PNG and SVG")
+    each = verb("journal", verbs.journal, "every arm ever tried, newest first: why, what happened, what was concluded")
+    each.add_argument("--baseline", default="*", metavar="NAME", help="only the arms of one baseline")
     each.add_argument("--format", choices=("terminal", "md"), default="terminal", help="terminal or Markdown (default: %(default)s)")
-    each.add_argument("--out", type=Path, metavar="PATH", help="write Markdown to a file")
-    each = verb("runs", runs, "every run in the store, with its status and result")
+    each = verb("conclude", verbs.conclude, "write down what you concluded of an arm; the journal shows it")
+    each.add_argument("arm", metavar="ARM", help="its label as the report shows it, or some of its arm_id")
+    each.add_argument("text", metavar="TEXT", help="your words")
+    named_baseline(each)
+    each = verb("confirm", verbs.confirm, "judge an arm once, on fresh seeds and the untouched test range")
+    each.add_argument("arm", metavar="ARM", help="its label as the report shows it, or some of its arm_id")
+    named_baseline(each)
+    each.add_argument("--seeds", type=int, metavar="N", help="how many fresh seeds (default: as many as at the pin's first look)")
+    each = verb("selfcheck", verbs.selfcheck, "train arms that differ in nothing that matters: what does the report say of them?")
+    named_baseline(each)
+    each.add_argument("--arms", type=int, default=3, metavar="K", help="how many of them (default: %(default)s)")
+    each.add_argument("--seeds", type=int, metavar="N", help="on how many seeds (default: the pin's first look)")
+
+
+def add_runs(verb: Verb) -> None:
+    """What there is, and what there could be."""
+    each = verb("runs", verbs.runs, "every run in the store, with its status and result")
     each.add_argument("--baseline", default="*", metavar="NAME", help="only the runs of one baseline")
-    each = verb("show", show, "one run: what it is, who asked for it, how it went")
+    each = verb("show", verbs.show, "one run: what it is, who asked for it, how it went")
     each.add_argument("which", metavar="RUN", help="its folder, or some of its name or id")
-    each = verb("plan", plan, "what a sweep would run, what is finished, what it costs")
+    each = verb("plan", verbs.plan, "what a sweep would run, what is finished, what it costs")
     each.add_argument("overrides", nargs="*", metavar="KEY=VALUES", help="as after `python run.py --multirun`")
-    each = verb("pin", pin, "pin another baseline, written to conf/baseline/")
+    each = verb("pin", verbs.pin, "pin another baseline, written to conf/baseline/")
     each.add_argument("name", metavar="NAME", help="of the new baseline")
     each.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as after `python run.py`; starts from baseline=default")
     each.add_argument("--again", action="store_true", help="pin an existing name anew; the old lock is kept beside the new one")
-    each = verb("bench", bench, "how fast a composition trains here, and against another one")
+
+
+def add_proofs(verb: Verb) -> None:
+    """How fast, and whether it holds."""
+    each = verb("bench", verbs.bench, "how fast a composition trains here, and against another one")
     each.formatter_class, each.epilog = argparse.RawDescriptionHelpFormatter, BENCH
     each.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as after `python run.py`; any number of changes")
     each.add_argument("--steps", type=int, default=40, metavar="N", help="training steps to time (default: %(default)s)")
     each.add_argument("--against", nargs="+", metavar="WORDS", help="another composition's overrides, all of them; comes last")
-    each = verb("replay", replay, "train a finished run again and compare it to the bit; nothing is written")
+    each.add_argument(
+        "--store", type=int, nargs="?", const=10_000, metavar="RUNS", help="instead: how fast a made-up store is read (default: 10000 runs)"
+    )
+    each = verb("replay", verbs.replay, "train a finished run again and compare it to the bit; nothing is written")
     each.add_argument("which", metavar="RUN", help="its folder, or some of its name or id")
     each.add_argument("--path", metavar="TEXT", help="where its text lies now, if it was moved")
-    each = verb("certify", certify, "replay a baseline under today's code: is an edit inert for it?")
-    each.add_argument("--baseline", default="default", metavar="NAME", help="which baseline (default: %(default)s)")
+    each = verb("certify", verbs.certify, "replay a baseline under today's code: is an edit inert for it?")
+    named_baseline(each)
     each.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="what the baseline needs here, as data.path=... or device.threads=..."
     )
-    each = verb("sites", sites, "the places in a model where a hook can read or replace an activation")
+    each = verb("sites", verbs.sites, "the places in a model where a hook can read or replace an activation")
     each.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as after `python run.py`")
-    return top
 
 
-def report(arguments: argparse.Namespace, root: Path) -> None:
-    from rich.console import Console
-
-    from lab.files import write_file
-    from lab.results.report import build, print_report, to_markdown
-
-    if arguments.out is not None and arguments.out.exists() and not arguments.out.is_file():
-        raise ConfigError(f"--out {arguments.out} isn't a plain file, and a report would replace it\nname a file: --out report.md")
-    if arguments.out is not None and arguments.out.exists() and arguments.out.suffix != ".md":
-        raise ConfigError(
-            f"--out {arguments.out} is there and isn't a Markdown file: a report would replace it\nname another: --out report.md"
-        )
-    built = build(root, arguments.baseline)
-    if arguments.out is not None:
-        write_file(arguments.out, to_markdown(built))
-        print(f"written: {arguments.out}")
-    elif arguments.format == "md":
-        print(to_markdown(built), end="")
-    else:
-        print_report(built, Console(highlight=False))
-
-
-def runs(arguments: argparse.Namespace, root: Path) -> None:
-    from lab.store.listing import print_runs
-
-    print_runs(root, arguments.baseline)
-
-
-def show(arguments: argparse.Namespace, root: Path) -> None:
-    from lab.results.reference import said_of_code
-    from lab.store.listing import print_run
-    from lab.store.runs import find_run
-
-    print_run(find_run(root, arguments.which), lambda manifest: said_of_code(root / "runs", manifest))
-
-
-def plan(arguments: argparse.Namespace, root: Path) -> None:
-    from lab.config.compose import Composer
-    from lab.sweep.plan import make_plan
-    from lab.sweep.show import print_plan
-
-    print_plan(make_plan(Composer(root), arguments.overrides, "python -m lab plan"))
-
-
-def pin(arguments: argparse.Namespace, root: Path) -> None:
-    from lab.ablate.baseline import pin as make
-    from lab.ablate.baseline import words_of_pin
-    from lab.ablate.lock import lock_path, option_path
-    from lab.config.compose import Composer
-    from lab.config.diff import say
-    from lab.request import Identifier
-    from lab.store.abilities import settle_device
-
-    composer = Composer(root)
-    typed = words_of_pin(composer, arguments.name, arguments.overrides, arguments.again)
-    if arguments.overrides:  # the text is read now: a pin on a text that isn't there would be found out at its first run
-        Identifier(root).data(composer.compose(typed).resolved)
-    made, moves = make(composer, arguments.name, arguments.overrides, again=arguments.again)
-    print(f"pinned baseline `{made.name}` ({made.short}): {option_path(root, made.name)}")
-    for move in moves:
-        print(f"  {move.path}: {say(move.old)} -> {say(move.new)}")
-    if moves:
-        print("what was asked for under an older lock isn't judged under this one; the report says how much that is")
-    try:
-        settle_device(Composer(root).compose((f"baseline={made.name}",)).resolved["device"], "fp32")  # anew: it wrote an option
-    except ConfigError as error:
-        print(f"this machine can't run it: {str(error).splitlines()[0]}")
-    print(f"keep both files in git: {option_path(root, made.name).name}, {lock_path(root, made.name).name}")
-    print(f"next: python run.py baseline={made.name}")
-
-
-def bench(arguments: argparse.Namespace, root: Path) -> None:
-    import json
-
-    from lab.bench import ask
-
-    words = [arguments.overrides] + ([] if arguments.against is None else [ask.words_of(arguments.against)])
-    found = ask.bench(root, [settled(root, each) for each in words], arguments.steps)
-    asked = dict(zip(("overrides", "against"), words, strict=False))
-    print(json.dumps({"schema": found.pop("schema")} | asked | found, indent=1, allow_nan=False))
-
-
-def replay(arguments: argparse.Namespace, root: Path) -> None:
-    from lab.replay.ask import replay_said
-    from lab.store.runs import find_run
-
-    path = None if arguments.path is None else str(Path(arguments.path).resolve())
-    print(replay_said(root, find_run(root, arguments.which), lambda words: print(words, file=sys.stderr, flush=True), path))
-
-
-def certify(arguments: argparse.Namespace, root: Path) -> None:
-    from lab.ablate.rule import count_changes
-    from lab.config.compose import Composer
-    from lab.replay.ask import certify_said
-    from lab.request import job_of
-
-    named = [each for each in arguments.overrides if each.startswith("baseline=")]  # as after `python run.py`
-    start = named or [f"baseline={arguments.baseline}"]
-    tally = count_changes(Composer(root), (*start, *(each for each in arguments.overrides if each not in named)))
-    print(certify_said(root, job_of(tally, root, "python -m lab certify"), print))
-
-
-def sites(arguments: argparse.Namespace, root: Path) -> None:
-    import importlib
-
-    config = settled(root, arguments.overrides)
-    importlib.import_module("lab.sites").print_sites(root, config)  # by name: it loads torch
-
-
-def settled(root: Path, overrides: list[str]) -> dict[str, Any]:
-    """The composition of some overrides, checked, its device as this machine has it."""
-    from lab.config.compose import Composer
-    from lab.request import on_this_machine
-
-    return on_this_machine(Composer(root).compose(tuple(overrides)).resolved)
+def named_baseline(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--baseline", default="default", metavar="NAME", help="which baseline (default: %(default)s)")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from lab.ablate.baseline import pin
+from lab.sweep.declared import NEEDED, OPTIONAL
 from tests.conftest import CHECKOUT, TINY, Project
 from tests.docs_examples.page import DOCS, Shown, commands, files, tables, write_files
 
 SMALL = tuple(each for each in TINY if not each.startswith(("data", "model.context")))
-ONLY_SOMETIMES = {"failure.json", "tensorboard/"}
+ONLY_SOMETIMES = {"failure.json", "tensorboard/", "uncommitted.diff"}
 
 
 def follow(project: Project, shown: Shown) -> str:
@@ -79,6 +80,23 @@ def test_the_page_on_data_works_as_it_says(tiny: Project) -> None:
     assert "data.path=FILE" in wrong.stderr
 
 
+def test_the_page_on_studies_works_as_it_says(tiny: Project) -> None:
+    page = DOCS / "your-own-study.md"
+    write_files(page, tiny)
+    path = tiny.root / "conf" / "study" / "clipping.yaml"
+    path.write_text(path.read_text().replace("baseline: default", "baseline: tiny").replace("looks: [8]", "looks: [4]"))  # it pins 4 seeds
+    shown = {each.command: each for each in commands(page)}
+    planned = tiny.python(*shown["python -m lab plan study=clipping"].words).stdout
+    assert "baseline and 3 arms x 4 seeds = 16 runs" in planned
+    assert "does clipping the gradient help" in planned
+    _, _, *words = shown["python run.py --multirun study=clipping 'seed=range(3)'"].words
+    assert "x 3 seeds = 12 runs" in tiny.python("-m", "lab", "plan", *words).stdout
+    alone = shown["python run.py study=clipping hooks=grad_clip seed=5"]
+    refused = tiny.python(*(word.replace("grad_clip", "ema") for word in alone.words), status=2)
+    assert "hooks=ema is no arm of study `clipping`" in refused.stderr
+    assert set(tables(page)["A file"]) == {*NEEDED, *OPTIONAL}
+
+
 @pytest.fixture(scope="module")
 def trained(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The tiny project with its baseline trained, and an average judged on a language of known entropy: every measure that there is."""
@@ -128,3 +146,4 @@ def test_the_pages_spell_files_out() -> None:
     assert len(files(DOCS / "your-own-hook.md")) == 5
     assert len(files(DOCS / "your-own-norm.md")) == 2
     assert len(files(DOCS / "your-own-data.md")) == 3
+    assert len(files(DOCS / "your-own-study.md")) == 1

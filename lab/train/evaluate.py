@@ -91,7 +91,11 @@ def evaluate(
                 lengths_BT = bytes_V[targets_BT]
                 text_bytes += int(lengths_BT.sum())
                 if documents is not None:
-                    documents.add(each.numpy(), targets_BT.flatten().eq(mark).numpy(), lengths_BT.flatten().numpy())
+                    documents.add(
+                        each.numpy(),
+                        targets_BT.flatten().eq(mark).numpy(),  # type: ignore[arg-type]  # documents are told by a mark
+                        lengths_BT.flatten().numpy(),
+                    )
     finally:
         model.train(was_training)
     return Evaluation(nats.item(), tokens, text_bytes, documents)

@@ -231,8 +231,8 @@ REPORTS = [
     stored("another baseline of this name", other_lock, "3 requests", "22222222", never=BETTER),
     stored("another cohort's text", other_text, "cohort", "never mixed", "text", "11111111", "22222222", never=BETTER),
     stored("another evaluation size", old_protocol, "cohort", "never mixed", "trainer.evaluation.bytes", "1000", "500", never=BETTER),
-    stored("edited code", ema(code={**CODE, "lab.model.gpt": "0" * 64}), EMA, "other code", "lab.model.gpt", never=BETTER),
-    stored("older code", edited_baseline_code, EMA, "other code", "lab.model.gpt", never=BETTER),
+    stored("edited code", ema(code={**CODE, "lab.model.gpt": "0" * 64}), EMA, "code isn't the baseline's", "lab.model.gpt", never=BETTER),
+    stored("older code", edited_baseline_code, EMA, "code isn't the baseline's", "lab.model.gpt", never=BETTER),
     stored("the better of two edits", two_codes, EMA, "superseded by a newer arm of this change"),
     stored("trained twice with unequal weights", twice, "seed=0-", ".2"),
 ]

@@ -111,7 +111,7 @@ def code(name: str, module: str, old: str, new: str) -> Confound:
         code_of(here, module, old, new)
         return ()
 
-    return differing(name, differ, ARM, "other code", module, never=(BETTER,))
+    return differing(name, differ, ARM, "code isn't the baseline's", module, never=(BETTER,))
 
 
 def new_pin(here: Here) -> tuple[str, ...]:

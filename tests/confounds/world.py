@@ -22,7 +22,9 @@ from lab.config.compose import Composer
 from lab.errors import LabError
 from lab.files import read_json, sealed, sha256_of, write_file, write_json
 from lab.request import Identified, Identifier, job_of
-from lab.results.report import build, print_report
+from lab.results.forms.terminal import print_report
+from lab.results.report import build
+from lab.results.telling import tell
 from lab.store.layout import RunFolder
 from lab.store.runs import add_request, find_identity
 from tests.results.store import paired
@@ -180,7 +182,7 @@ def asked(composer: Composer, line: str) -> str:
 def page(root: Path, baseline: str) -> str:
     """A baseline's report as a wide terminal shows it."""
     console = Console(file=io.StringIO(), width=WIDE, force_terminal=False)
-    print_report(build(root, baseline), console)
+    print_report(tell(build(root, baseline)), console)
     text = console.file.getvalue()  # type: ignore[attr-defined]  # StringIO
     assert isinstance(text, str)
     return text
