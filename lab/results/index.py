@@ -68,7 +68,7 @@ class Index:
         reading = restored(directory, known.row, self.shared) if known is not None and known.stamp == stamp else None
         if reading is None:
             reading = read_directory(self.folder, directory)
-            self.fresh += 1
+            self.fresh += reading.content  # what is read each time is no reason to write
         if stamp is not None and reading.content:
             self.kept[directory] = stamp, reading
         return reading

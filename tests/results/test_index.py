@@ -80,7 +80,7 @@ def test_a_small_store_has_none(filled: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_few_new_runs_are_no_reason_to_write_it_anew(store: Store, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "RENEWED", 3)
+    monkeypatch.setattr(index, "RENEWED", 4)
     time.sleep(2 * TICK)
     load(filled)
     before = (filled / INDEX).read_bytes()
@@ -92,6 +92,15 @@ def test_a_few_new_runs_are_no_reason_to_write_it_anew(store: Store, filled: Pat
     time.sleep(2 * TICK)
     assert len(load(filled).found) == 9
     assert len(indexed(filled)) == 8
+
+
+def test_failed_runs_which_are_read_each_time_are_no_reason_either(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "RENEWED", 20)
+    time.sleep(2 * TICK)
+    load(filled)
+    before = (filled / INDEX).stat().st_ino
+    assert [run.status for run in load(filled).found].count("failed") == 1
+    assert (filled / INDEX).stat().st_ino == before
 
 
 # -- a store that changed
