@@ -34,8 +34,10 @@ from lab.config.diff import node, say
 from lab.config.misread import for_hydra, with_texts_quoted
 from lab.config.offer import help_text, line_to_complete, offered
 from lab.config.options import OptionFiles
+from lab.config.ranges import nearest
 from lab.errors import ConfigError, LabError
 from lab.sweep.declared import Declared, read_study, require_member
+from lab.sweep.listed import refuse_study_of_a_verb
 
 ROOT = Path(__file__).resolve().parent
 FOREIGN = {
@@ -140,9 +142,11 @@ def settle(arguments: Namespace) -> Tally | None:
     if arguments.cfg:
         return None
     if declared is None and "study" in words.typed_keys(typed):
+        name = str(composition.resolved["study"])
+        refuse_study_of_a_verb(name)
         raise ConfigError(
-            f"study={composition.resolved['study']}: a single run falls into the study `screening`, or into one that conf/study declares\n"
-            f"another study is a sweep's: add --multirun"
+            f"study={name}: no file of conf/study declares it{nearest(name, composer.files.studies)}\n"
+            f"a single run falls into the study `screening`, or into one of conf/study; another study is a sweep's: add --multirun"
         )
     tally = count_changes(composer, typed)
     require_one_change(tally)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab import verbs
@@ -38,10 +39,24 @@ every so many steps needs as many to show its price; `lab show RUN` has a run's.
 def main(words: list[str] | None = None) -> int:
     """Exit status: 0, or the error's own after its message on standard error."""
     top = parser()
-    if not (sys.argv[1:] if words is None else words):
+    typed = sys.argv[1:] if words is None else words
+    if not typed:
         top.print_help()
         return 0
+    if meant := misspelt_verb(typed, top.get_default("verbs")):
+        print(f"{meant}\nall of them: python -m lab --help", file=sys.stderr)
+        return 2
     arguments, rest = top.parse_known_args(words)
+    if rest and hasattr(arguments, "text") and "--" in typed:
+        print(
+            "flags stand before `--`, and your words alone behind it: lab conclude ARM --baseline NAME -- '-0.02 is enough'",
+            file=sys.stderr,
+        )
+        return 2
+    if rest and hasattr(arguments, "text") and not any(word.startswith("-") for word in rest):
+        whole = " ".join([arguments.text, *rest])
+        print(f"{len(rest) + 1} words where one text belongs\nput your words in quotes: {shlex.quote(whole)}", file=sys.stderr)
+        return 2
     if any(word.startswith("-") for word in rest) or (rest and not hasattr(arguments, "overrides")):
         top.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
@@ -96,7 +111,24 @@ def parser() -> argparse.ArgumentParser:
     add_claims(verb)
     add_runs(verb)
     add_proofs(verb)
+    top.set_defaults(verbs=tuple(parsers.choices))
     return top
+
+
+def misspelt_verb(typed: Sequence[str], known: Sequence[str]) -> str:
+    """Which verb was meant by one that isn't there; nothing where it is there, or none is spelt alike: argparse tells that."""
+    rest = iter(typed)
+    for word in rest:
+        if word == "--root":
+            next(rest, None)
+        elif not word.startswith("-"):
+            if word in known:
+                return ""
+            from lab.config.ranges import nearest
+
+            meant = nearest(word, known)
+            return meant and f"there is no verb {word!r}{meant}"
+    return ""
 
 
 def add_claims(verb: Verb) -> None:
@@ -113,9 +145,10 @@ def add_claims(verb: Verb) -> None:
     each.add_argument("--format", choices=("terminal", "md"), default="terminal", help="terminal or Markdown (default: %(default)s)")
     each = verb("conclude", verbs.conclude, "write down what you concluded of an arm; the journal shows it")
     each.add_argument("arm", metavar="ARM", help="its label as the report shows it, or some of its arm_id")
-    each.add_argument("text", metavar="TEXT", help="your words")
+    each.add_argument("text", metavar="TEXT", help="your words, in quotes; behind `--` where they begin with a dash")
     named_baseline(each)
     each = verb("confirm", verbs.confirm, "judge an arm once, on fresh seeds and the untouched test range")
+    each.epilog = "One that was cut off goes on with the same command: with its seeds, and with the runs that are there."
     each.add_argument("arm", metavar="ARM", help="its label as the report shows it, or some of its arm_id")
     named_baseline(each)
     each.add_argument("--seeds", type=int, metavar="N", help="how many fresh seeds (default: as many as at the pin's first look)")

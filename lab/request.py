@@ -97,6 +97,7 @@ def job_of(tally: Tally, root: Path, command: str, study: str | None = None, see
         command=command,
         overrides=overrides,
         held=told_apart(config)
+        + told_of_exploring(tally, study or config["study"])
         + told_of_device(config["device"])
         + ([f"device=auto: {config['device']['kind']}"] if tally.composition.resolved["device"]["kind"] == "auto" else [])
         + [f"{move.path}={say(move.new)} (held)" for move in tally.held]
@@ -117,6 +118,14 @@ def told_apart(config: Mapping[str, Any]) -> list[str]:
     """A word on a seed that the pin doesn't list: it trains, and is never judged."""
     seeds = config["judgement"]["seeds"]
     return [] if config["seed"] in seeds else [f"seed {config['seed']} isn't among the pinned seeds: it is shown apart, not judged"]
+
+
+def told_of_exploring(tally: Tally, study: str) -> list[str]:
+    """A word where `explore=true` was typed for what explores nothing: who thinks that it counts nowhere is told that it does."""
+    if tally.exploring or not tally.composition.resolved["explore"]:
+        return []
+    what = "one change is an ordinary run" if tally.changes else "no change is the baseline's own run"
+    return [f"explore=true changes nothing here: {what}, and enters the verdicts of study `{study}`"]
 
 
 def cohort_here(root: Path, baseline: str) -> str | None:

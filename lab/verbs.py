@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from lab.ablate.lock import load_pin
@@ -34,7 +36,7 @@ def report(arguments: argparse.Namespace, root: Path) -> None:
         from lab.results.figures import write_figures
 
         for path in write_figures(arguments.figures, facts, curves(lab, facts)):
-            print(f"written: {path}")
+            print(f"written: {path}", file=sys.stderr if out is None else sys.stdout)  # the report itself may go into a pipe
     if form == "terminal" and out is None:
         print_report(facts, Console(highlight=False))
         return
@@ -42,7 +44,10 @@ def report(arguments: argparse.Namespace, root: Path) -> None:
     if out is None:
         print(text, end="")
         return
-    write_file(out, text)
+    try:
+        write_file(out, text)
+    except OSError as error:  # it names the file beside it that was written first
+        raise OSError(error.errno, error.strerror, str(out)) from error
     print(f"written: {out}")
 
 
@@ -93,7 +98,7 @@ def conclude(arguments: argparse.Namespace, root: Path) -> None:
         raise ConfigError("a conclusion has words: python -m lab conclude ARM 'it trains as well without a mean'")
     load_pin(root, arguments.baseline)
     lab = load(root / "runs")
-    arm = arm_named(arms_of(lab, arguments.baseline), arguments.arm, arguments.baseline)
+    arm = arm_named(arms_of(lab, arguments.baseline), arguments.arm, arguments.baseline, lab)
     verdict = said_of(arm, reader(root, lab)(arguments.baseline))
     conclusions.conclude(root, arguments.baseline, arm.arm_id, arm.change_id, arm.label, verdict, arguments.text.strip())
     print(f"written beside {shown(arm.label)}, of which the report says {verdict!r}: python -m lab journal")
@@ -102,13 +107,25 @@ def conclude(arguments: argparse.Namespace, root: Path) -> None:
 def confirm(arguments: argparse.Namespace, root: Path) -> None:
     from lab.confirm import confirm as run
 
-    print(run(root, arguments.arm, arguments.baseline, arguments.seeds, lambda words: print(words, file=sys.stderr, flush=True)))
+    found = run(root, arguments.arm, arguments.baseline, arguments.seeds, lambda words: print(words, file=sys.stderr, flush=True))
+    print(folded(found))
 
 
 def selfcheck(arguments: argparse.Namespace, root: Path) -> None:
     from lab.selfcheck import selfcheck as run
 
-    print(run(root, arguments.baseline, arguments.arms, arguments.seeds, lambda words: print(words, file=sys.stderr, flush=True)))
+    found = run(root, arguments.baseline, arguments.arms, arguments.seeds, lambda words: print(words, file=sys.stderr, flush=True))
+    print(folded(found))
+
+
+def folded(text: str) -> str:
+    """Lines as wide as the terminal, each folded to its own margin."""
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        fill(line.lstrip(), width, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False)
+        for line in text.splitlines()
+        for margin in [" " * (len(line) - len(line.lstrip()))]
+    )
 
 
 def runs(arguments: argparse.Namespace, root: Path) -> None:
@@ -127,10 +144,13 @@ def show(arguments: argparse.Namespace, root: Path) -> None:
 
 def plan(arguments: argparse.Namespace, root: Path) -> None:
     from lab.config.compose import Composer
+    from lab.sweep.frozen import require_declarable
     from lab.sweep.plan import make_plan
     from lab.sweep.show import print_plan
 
-    print_plan(make_plan(Composer(root), arguments.overrides, "python -m lab plan"))
+    made = make_plan(Composer(root), arguments.overrides, "python -m lab plan")
+    require_declarable(made, root)
+    print_plan(made)
 
 
 def pin(arguments: argparse.Namespace, root: Path) -> None:

@@ -7,14 +7,19 @@ import re
 import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from lab import verbs
 from lab.cli import main
 from lab.files import read_json
 from lab.store.machine import torch_build
+from lab.sweep.frozen import declare_family
+from lab.sweep.plan import make_plan
 from tests.conftest import CHECKOUT, Project
+from tests.results.store import Store
 from tests.test_runner import ask, only_run
 
 VERBS = ("report", "runs", "show", "plan", "pin", "bench", "sites", "replay", "certify")
@@ -59,6 +64,56 @@ def test_a_misspelt_command_shows_the_usage(words: list[str], capsys: pytest.Cap
     assert left.value.code == 2 and capsys.readouterr().err.startswith("usage: lab")
 
 
+def test_a_misspelt_verb_is_told_which_was_meant_and_words_without_quotes_to_quote_them(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--root", "somewhere", "reprot"]) == 2
+    assert capsys.readouterr().err.startswith("there is no verb 'reprot': did you mean report?\n")
+    assert lab("conclude", "hooks=ema", "it", "isn't", "so", status=2).endswith("put your words in quotes: 'it isn'\"'\"'t so'\n")
+    assert "flags stand before `--`" in lab("conclude", "hooks=ema", "--", "-0.1", "--baseline", "tiny", status=2)
+
+
+def test_long_lines_are_folded_to_their_own_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    assert verbs.folded("a: b\n\n  one two three four five\nx  y") == "a: b\n\n  one two three four\n  five\nx  y"
+
+
+def test_only_the_report_goes_into_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path)
+    store.baseline(3)
+    store.shifted("model/norm=rmsnorm", 3, -0.02)
+    asked = {"baseline": "demo", "arms": "*", "cohort": None, "out": None, "figures": tmp_path / "figures"}
+    verbs.report(Namespace(format="json", **asked), tmp_path)
+    said = capsys.readouterr()
+    assert json.loads(said.out)["rules"]["baseline"] == "demo"
+    written = [line.removeprefix("written: ") for line in said.err.splitlines()]
+    assert written
+    assert sorted(written) == sorted(map(str, (tmp_path / "figures").iterdir()))
+
+
+def test_a_file_that_cannot_be_written_is_named_and_its_ending_may_be_in_capitals(lab: Lab, tmp_path: Path) -> None:
+    assert lab("report", "--baseline", "tiny", "--out", "/proc/x.md", status=1).startswith("/proc/x.md: ")
+    assert lab("report", "--baseline", "tiny", "--out", str(tmp_path / "x.HTML")).startswith("written: ")
+
+
+def test_an_arm_that_is_not_there_is_a_mistake_in_every_verb_that_takes_one(lab: Lab) -> None:
+    for verb in (("conclude", "hooks=ema", "fine"), ("confirm", "hooks=ema")):
+        assert lab(*verb, "--baseline", "tiny", status=2).startswith("no arm of baseline `tiny` fits 'hooks=ema'")
+    assert "did you mean ingredients?" in lab("plan", "study=ingredient", status=2)
+
+
+def test_a_plan_refuses_a_study_that_was_edited_since_it_was_declared_as_its_sweep_would(lab: Lab) -> None:
+    path = lab.project.root / "conf" / "study" / "parts.yaml"
+    path.write_text("question: which?\nbaseline: tiny\narms: [hooks=ema]\n")
+    assert "question: which?" in lab("plan", "study=parts")
+    declare_family(make_plan(lab.project.composer(), ["study=parts"], ""), lab.project.root)
+    path.write_text(path.read_text().replace("hooks=ema", "hooks=grad_clip"))
+    before = lab.project.files()
+    refused = lab("plan", "study=parts", status=2)
+    assert "study `parts` was declared with other things" in refused and "arms: now also hooks=grad_clip; without hooks=ema" in refused
+    assert lab.project.files() == before
+
+
 def test_an_empty_store_says_what_to_do_next(lab: Lab) -> None:
     assert lab("runs") == "no runs yet\ntrain one: python run.py\n"
     assert "python run.py --multirun baseline=tiny hooks=none,grad_clip seed=0,1\n" in lab("report", "--baseline", "tiny")
@@ -74,6 +129,7 @@ MISTAKES = {
     "plan baseline=nope": (2, "baseline has no option 'nope'"),
     "plan hooks=nope": (2, "hooks has no option 'nope'"),
     "show nope": (1, "no run fits 'nope'\n`python -m lab runs` lists them"),
+    "conclude hooks=ema fine --baseline tiny": (2, "no arm of baseline `tiny` fits 'hooks=ema'"),
     "pin tiny": (2, "baseline `tiny` is pinned already\nchoose another name, or pin it anew: python -m lab pin tiny --again"),
     "pin Tiny": (2, "'Tiny' can't name a baseline: use lower-case letters"),
     "pin ../tiny": (2, "can't name a baseline"),

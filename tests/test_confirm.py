@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from lab.errors import ConfigError, DataError, StoreError
 from lab.files import append_line, read_json, read_rows
 from lab.results.collect import load
 from lab.results.pin import read_pin
+from lab.store import confirmations
 from tests.conftest import Project
 from tests.results.store import CODE, Store
 
@@ -52,14 +54,14 @@ def test_an_arm_is_named_by_its_label_in_either_spelling_or_by_its_id(store: Sto
 
 
 def test_an_unknown_arm_is_refused_with_those_that_there_are(store: Store) -> None:
-    with pytest.raises(StoreError, match=r"no arm of baseline `demo` fits 'norm'.*\n  model\.norm=rmsnorm"):
+    with pytest.raises(ConfigError, match=r"no arm of baseline `demo` fits 'norm'.*\n  model\.norm=rmsnorm"):
         confirm(store.root, "norm", "demo", None, silent)
 
 
 @pytest.mark.parametrize("told", [{"exploring": True}, {"changes": 2}, {"lock": "0" * 64}])
 def test_what_explores_or_makes_two_changes_or_was_asked_under_another_pin_is_no_arm_to_confirm(store: Store, told: dict) -> None:
     store.shifted("model/mlp=swiglu", 1, -0.02, **told)
-    with pytest.raises(StoreError, match="no arm of baseline `demo` fits"):
+    with pytest.raises(ConfigError, match="no arm of baseline `demo` fits"):
         confirm(store.root, "model/mlp=swiglu", "demo", None, silent)
 
 
@@ -97,12 +99,12 @@ def declare(store: Store, *, seeds: Sequence[int], name: str = "a" * 12) -> dict
     """The row that declares the store's arm."""
     run = find_candidate(load(store.root / "runs"), read_pin(store.root, "demo"), "model.norm=rmsnorm").run
     about = {"lock": store.lock, "arm_id": run.arm_id, "change_id": run.change_id, "label": "model/norm=rmsnorm"}
-    return journal.add(journal.place(store.root, "demo"), "declared", id=name, seeds=list(seeds), **about)
+    return journal.add(confirmations.place(store.root / "runs", "demo"), "declared", id=name, seeds=list(seeds), **about)
 
 
 def keep(store: Store, arm: Sequence[float | None], text: str = "t" * 64) -> None:
     """A confirmation of the store's arm as it lies there when it is through."""
-    path, declared = journal.place(store.root, "demo"), declare(store, seeds=range(12, 12 + len(arm)))
+    path, declared = confirmations.place(store.root / "runs", "demo"), declare(store, seeds=range(12, 12 + len(arm)))
     journal.add(path, "reading", id=declared["id"], text=text, n=1)
     sides = sides_of(arm), sides_of([2.1] * len(arm))
     found = conclude(*sides, read_pin(store.root, "demo"), D)
@@ -150,10 +152,20 @@ def test_an_edited_or_cut_journal_is_refused_since_readings_could_hide_in_it(sto
     path = store.root / "runs" / "demo" / NAME
     whole = path.read_text()
     path.write_text(whole.replace('"verdict":"worse"', '"verdict":"better"'))
-    with pytest.raises(StoreError, match=r"runs/demo/confirmations\.jsonl is damaged or was edited in 1 line\n"):
+    with pytest.raises(StoreError, match=r"runs/demo/confirmations\.jsonl is damaged or was edited in 1 line, "):
         confirm(store.root, "model.norm=rmsnorm", "demo", None, silent)
     path.write_text(whole[:-20])
     with pytest.raises(StoreError, match="damaged or was edited in 1 line"):
+        confirm(store.root, "model.norm=rmsnorm", "demo", None, silent)
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_row_that_was_taken_out_is_missed_by_the_next(store: Store, taken: int) -> None:
+    keep(store, [2.2, 2.21, 2.19])
+    path = store.root / "runs" / "demo" / NAME
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(line for number, line in enumerate(whole) if number != taken))
+    with pytest.raises(StoreError, match="damaged or was edited in 1 line, or they were taken out"):
         confirm(store.root, "model.norm=rmsnorm", "demo", None, silent)
 
 
@@ -291,6 +303,9 @@ def test_a_confirmation_trains_fresh_pairs_and_judges_the_judged_weights_on_the_
     requests = [row for path in project.root.glob("runs/tiny/*/seed=[45]*/requests.jsonl") for row in read_rows(path)[0]]
     assert {row["study"] for row in requests} == {"confirm"}
     assert "read once in this store (this arm: once)" in done.stdout
+    first = done.stdout.splitlines()
+    assert first[0] == "declared: hooks=ema against baseline `tiny`, once, on seeds 4, 5"
+    assert re.fullmatch(r"4 of 4 runs to train: about \d+ s on this machine; cut off, it goes on with the same command", first[1])
 
 
 def result_of(project: Project, identity: str) -> dict:
@@ -310,6 +325,11 @@ def test_a_confirmation_that_was_cut_off_goes_on_with_its_seeds_and_its_reading_
     *first, last = path.read_text().splitlines(keepends=True)
     path.write_text("".join(first))
     said = call(project).stdout
+    assert (
+        f"goes on with the confirmation that was declared on {yaml.safe_load(last)['at'][:10]}, on seeds 4, 5: 4 of 4 runs are there"
+        in said
+    )
+    assert "nothing to train: all 4 runs are there" in said
     assert said.count("found, not trained again") == 4
     assert "read 2 times in this store (this arm: 2 times: a reading that was broken off counts)" in said
     rows, _ = read_rows(path)
@@ -344,9 +364,8 @@ def test_a_baseline_without_a_test_range_is_refused_with_the_way_out(
 ) -> None:
     project = copied(confirmed, tmp_path)
     make_pin(project.composer(), "whole", ("baseline=tiny", "data.test_fraction=0.0"))
-    candidate = find_candidate(load(project.root / "runs"), read_pin(project.root, "tiny"), "hooks=ema")
     with pytest.raises(DataError, match=r"baseline `whole` keeps no test range.*\npin one that does.*data\.test_fraction=0\.05"):
-        compose(project.composer(), project.root, read_pin(project.root, "whole"), candidate)
+        confirm(project.root, "an arm that isn't there", "whole", None, silent)
 
 
 def test_a_run_whose_last_checkpoint_is_gone_is_told_before_anything_is_read(

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from lab.ablate.lock import load_pin
 from lab.ablate.refusal import require_one_change
 from lab.ablate.rule import Tally, count_changes
 from lab.config import words
@@ -26,9 +27,9 @@ from lab.results.record import Run
 from lab.results.wording import shown
 from lab.store.layout import RunFolder, run_folders, store
 from lab.store.plain import plain
+from lab.store.studies import CONFIRM
 from lab.sweep.plan import Asked
 
-STUDY = "confirm"
 OF_A_REQUEST = ("seed", "note", "study", "why", "explore", "baseline")  # typed for one run, not for what it tries
 OF_A_MACHINE = ("data.path", "device")
 
@@ -47,13 +48,13 @@ class Candidate:
 
 
 def find_candidate(lab: Lab, pin: Pin, word: str) -> Candidate:
-    """The arm that a word names among those asked for under this pin as one change. Raises StoreError, with the arms, for any other."""
+    """The arm that a word names among those asked for under this pin as one change. Raises ConfigError, with the arms, for any other."""
     arms = []
     for arm in arms_of(lab, pin.name, pin.sha256):
         requests = tuple(each for each in arm.requests if judged_request(each))
         if requests:
             arms.append(replace(arm, requests=requests))
-    found = arm_named(arms, word, pin.name)
+    found = arm_named(arms, word, pin.name, lab)
     newest = found.requests[-1]
     if newest.edit:
         raise ConfigError(
@@ -78,12 +79,16 @@ def compose(composer: Composer, root: Path, pin: Pin, candidate: Candidate) -> A
         )
     start = count_changes(composer, (f"baseline={pin.name}", *of_machine(typed)))
     require_one_change(start)
-    if start.composition.resolved["data"]["test_fraction"] == 0:
+    return Asked((start, fitting[0]), study=CONFIRM)
+
+
+def require_test_range(root: Path, baseline: str) -> None:
+    """A baseline keeps some of its text from every run. Raises DataError for one that doesn't."""
+    if load_pin(root, baseline).composition["data"]["test_fraction"] == 0:
         raise DataError(
-            f"baseline `{pin.name}` keeps no test range: data.test_fraction is 0\n"
-            f"pin one that does, and ask for the arm there: python -m lab pin NAME baseline={pin.name} data.test_fraction=0.05"
+            f"baseline `{baseline}` keeps no test range: data.test_fraction is 0\n"
+            f"pin one that does, and ask for the arm there: python -m lab pin NAME baseline={baseline} data.test_fraction=0.05"
         )
-    return Asked((start, fitting[0]), study=STUDY)
 
 
 def tally_of(composer: Composer, pin: Pin, rest: Iterable[str]) -> Tally | LabError:

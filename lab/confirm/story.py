@@ -14,7 +14,7 @@ from lab.ablate.certificate import read_findings
 from lab.config import words
 from lab.config.compose import Composer
 from lab.confirm import journal, reading
-from lab.confirm.arm import Candidate, compose, find_candidate, fresh_seeds
+from lab.confirm.arm import Candidate, compose, find_candidate, fresh_seeds, require_test_range
 from lab.confirm.verdict import Side, conclude, say
 from lab.errors import ConfigError, StoreError
 from lab.files import read_sealed, sha256_of
@@ -25,8 +25,9 @@ from lab.results.lineup import line_up
 from lab.results.pin import Pin, read_pin
 from lab.results.smallest_effect import SmallestEffect, find_smallest_effect
 from lab.results.studies import effect_of, rules_of
-from lab.results.wording import counted
+from lab.results.wording import counted, seed_list
 from lab.runner import folder_of, place
+from lab.store import confirmations
 from lab.store.layout import RunFolder
 from lab.store.manifest import not_paired
 from lab.store.runs import verify
@@ -34,6 +35,7 @@ from lab.store.studies import read_declarations
 from lab.sweep.frozen import freeze
 from lab.sweep.launcher import launch
 from lab.sweep.plan import Plan, plan_of
+from lab.sweep.show import left_to_train, missing_of
 from lab.sweep.sweeper import refuse_failed
 
 LEAST = 2  # seeds: one pair has no spread
@@ -47,8 +49,9 @@ def confirm(root: Path, word: str, baseline: str, seeds: int | None, tell: Calla
     pin = read_pin(root, baseline)
     if seeds is not None and seeds < LEAST:
         raise ConfigError(f"--seeds {seeds}: one pair has no spread\nask for at least {LEAST}")
+    require_test_range(root, baseline)
     with journal.alone(root):
-        kept = journal.read_journal(journal.place(root, baseline))
+        kept = confirmations.read_confirmations(confirmations.place(root / "runs", baseline))
         journal.require_whole(kept, root)
         candidate = find_candidate(load(root / "runs"), pin, word)
         declared = kept.declared(pin.sha256, candidate.run.change_id)
@@ -62,7 +65,10 @@ def confirm(root: Path, word: str, baseline: str, seeds: int | None, tell: Calla
         command = f"python -m lab confirm {words.shell(word)} --baseline {baseline}"
         plan = plan_of(composer, replace(asked, seeds=tuple(chosen)), command, tell, replay=True)
         require_pair(plan, candidate)
-        declared = declared or declare(root, pin, candidate, chosen, tell)
+        if declared is None:
+            declared = declare(root, pin, candidate, chosen, tell)
+        else:
+            tell(goes_on(declared, plan))
         train(plan, root, tell)
         return said(root, judge(root, pin, declared, plan, tell), pin)
 
@@ -78,6 +84,16 @@ def require_same_count(declared: Mapping[str, Any], seeds: int | None) -> None:
 
 def shown_again(row: Mapping[str, Any]) -> str:
     return f"confirmed before, at {row['at']}: an arm is confirmed once. Nothing was trained or read again."
+
+
+def goes_on(declared: Mapping[str, Any], plan: Plan) -> str:
+    """How far a confirmation that was cut off had come."""
+    there = len(plan.rows) - len(missing_of(plan))
+    are = "is" if there == 1 else "are"
+    return (
+        f"goes on with the confirmation that was declared on {declared['at'][:10]}, on {seed_list(declared['seeds'])}: "
+        f"{there} of {counted(len(plan.rows), 'run')} {are} there"
+    )
 
 
 def require_pair(plan: Plan, candidate: Candidate) -> None:
@@ -99,19 +115,19 @@ def declare(root: Path, pin: Pin, candidate: Candidate, seeds: Sequence[int], te
     about = {"lock": pin.sha256, "arm_id": candidate.run.arm_id, "change_id": candidate.run.change_id, "label": candidate.arm.label}
     name = sha256_of(about | {"seeds": list(seeds)})[:12]
     tell(f"declared: {candidate.label} against baseline `{pin.name}`, once, on seeds {', '.join(map(str, seeds))}")
-    return journal.add(journal.place(root, pin.name), "declared", id=name, seeds=list(seeds), **about)
+    return journal.add(confirmations.place(root / "runs", pin.name), "declared", id=name, seeds=list(seeds), **about)
 
 
 def train(plan: Plan, root: Path, tell: Callable[[str], None]) -> None:
     """Train what is missing of a plan, and require an outcome of every run. Raises SweepFailed."""
     folder = freeze(plan, root)
-    tell(plan.sentence())
-    refuse_failed(plan, launch(plan, folder), root)
+    tell(f"{left_to_train(plan)}; cut off, it goes on with the same command")
+    refuse_failed(plan, launch(plan, folder, "the confirmation"), root)
 
 
 def judge(root: Path, pin: Pin, declared: Mapping[str, Any], plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
     """Read the range for the pairs that are stable, conclude, and keep it."""
-    path = journal.place(root, pin.name)
+    path = confirmations.place(root / "runs", pin.name)
     folders = {(bool(row.job.changes), row.job.seed): folder_of(row.identified, place(row.identified)) for row in plan.rows}
     outcomes = {key: verify(folder) for key, folder in folders.items()}
     seeds = declared["seeds"]
@@ -120,7 +136,7 @@ def judge(root: Path, pin: Pin, declared: Mapping[str, Any], plan: Plan, tell: C
     costs: dict[tuple[bool, int], dict[str, Any]] = {}
     size = 0
     if stable:
-        before, _ = journal.readings(root, text)
+        before, _ = confirmations.readings(root / "runs", text)
         row = journal.told(declared, "id", "arm_id", "label") | {"text": text, "n": len(before) + 1}
         tell(f"reading the test range: reading {len(before) + 1} of it in this store")
         found, size = reading.ask(root, [folders[key] for key in stable], path, row)
@@ -136,7 +152,7 @@ def judge(root: Path, pin: Pin, declared: Mapping[str, Any], plan: Plan, tell: C
         **journal.told(declared, "id", "lock", "arm_id", "change_id", "label", "seeds"),
         text=text,
         bytes=size,
-        readings=len(journal.readings(root, text)[0]) if stable else 0,
+        readings=len(confirmations.readings(root / "runs", text)[0]) if stable else 0,
         smallest_effect=effect.value,
         origin=effect.origin,
         not_paired=sorted({part for key, folder in folders.items() if key[0] for part in apart(folder)}),
@@ -182,8 +198,8 @@ def said(root: Path, row: Mapping[str, Any], pin: Pin) -> str:
     """A confirmation in words, from what is kept of it alone; how often its range was read is counted anew."""
     arm, baseline = ([Side(**each) for each in row[name]] for name in ("arm", "baseline"))
     concluded = replace(conclude(arm, baseline, pin, row["smallest_effect"]), word=row["verdict"])  # as it was concluded then
-    read, damaged = journal.readings(root, row["text"])
+    read, damaged = confirmations.readings(root / "runs", row["text"])
     mine = sum(each["id"] == row["id"] for each in read)
     text = say(row, concluded, pin, {"then": row["readings"], "arm": mine, "now": len(read)})
-    odd = f"\n  {counted(damaged, 'damaged line')} in other baselines' {journal.NAME}: perhaps more readings." if damaged else ""
+    odd = f"\n  {counted(damaged, 'damaged line')} in other baselines' {confirmations.NAME}: perhaps more readings." if damaged else ""
     return text + odd

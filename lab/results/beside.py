@@ -11,16 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from lab.results.evidence import Evidence, mean
-from lab.results.facts import ComputeAdjusted, Cost, Documents, Stability, Variance, Without
+from lab.config.diff import flatten, moved, say
+from lab.results.evidence import Evidence
+from lab.results.facts import ComputeAdjusted, Cost, Documents, Move, Stability, Variance, Without
 from lab.results.lineup import Arm
+from lab.results.pairs import mean
 from lab.results.pin import Pin
 from lab.results.reading import Verdict
 from lab.results.record import Run
 from lab.results.sequential import holm, level_in_force, sequential_p
 from lab.results.smallest_effect import fall_of_second_half
 from lab.results.statistics import critical_t, document_error, leave_one_out, sign_flip, variance_change
-from lab.results.verdict import conclude_quality
+from lab.results.verdict import conclude_quality, inside
 
 JUDGED_BY_SEEDS = ("better", "worse", "no difference", "cannot tell")
 ROUNDING = 1e-12  # more than float64 makes of equal differences
@@ -78,20 +80,24 @@ def fragile(verdict: Verdict) -> tuple[Without, ...]:
     arm, base = evidence.values
     d = [a - b for a, b in zip(arm, base, strict=True)]
     by_look = {n: leave_one_out(d[:n], level) for n in evidence.nominal}
-    others = list(verdict.rivals)  # the other arms of the study stay as they are
-    if evidence.p is not None:
-        others.remove(evidence.p)
+    families = [(list(each.known), each.family) for each in verdict.corrections]  # the other arms stay as they are
+    for others, _ in families:
+        if evidence.p is not None:
+            others.remove(evidence.p)
 
     def corrected(index: int) -> float:
-        """The sequential p of all looks without one seed, once Holm has seen it among the other arms'."""
+        """The sequential p of all looks without one seed, once Holm has seen it among the other arms' of each study."""
         nominal = [p_without(n, *by_look[n][index], level) if index < len(by_look[n]) else p for n, p in evidence.nominal.items()]
-        return holm([sequential_p(nominal, rules.looks), *others], verdict.family)[0]
+        p = sequential_p(nominal, rules.looks)
+        return max(holm([p, *others], family)[0] for others, family in families)
 
     found = []
     for index, (seed, (centre, low, high)) in enumerate(zip(seeds_of(evidence), by_look[evidence.look], strict=False)):
         if high - low <= ROUNDING:  # without this seed nothing varies, and no certainty is read from that
             continue
-        p = None if low <= 0 <= high else corrected(index)  # it claims nothing where zero lies inside
+        # where zero lies inside it claims nothing; what crossed before is no 'no difference' either
+        plainly = low <= 0 <= high and not inside(low, high, verdict.smallest_effect)
+        p = None if plainly else corrected(index)
         word = conclude_quality(centre, low, high, p, rules, verdict.smallest_effect)
         if word != verdict.word:
             found.append(Without(seed, word, centre, low, high))
@@ -145,8 +151,17 @@ def compute_adjusted(evidence: Evidence, baseline: Arm | None, pin: Pin, ratio: 
     fall = mean(fall_of_second_half([baseline.runs[seed] for seed in seeds_of(evidence)]).values())
     if fall is None or fall <= 0:
         return None
-    extra = [None if value is None else value - 1 for value in (ratio.flops_per_token, ratio.seconds_per_step)]
+    seconds = ratio.seconds_per_step if paces_differ(evidence.arm, baseline, seeds_of(evidence)) else None
+    extra = [None if value is None else value - 1 for value in (ratio.flops_per_token, seconds)]
     return ComputeAdjusted(-evidence.estimate.mean / (2 * fall), *extra)  # half of the steps brought the fall
+
+
+def paces_differ(arm: Arm, baseline: Arm, seeds: Iterable[int]) -> bool:
+    """Whether every run of the one was quicker than every run of the other. Else the machine's other work explains a difference as well."""
+    seeds = list(seeds)
+    ours, theirs = ([one.runs[seed].cost.get("seconds_per_step") for seed in seeds] for one in (arm, baseline))
+    known = [[pace for pace in each if pace is not None] for each in (ours, theirs)]
+    return all(known) and (max(known[0]) < min(known[1]) or max(known[1]) < min(known[0]))
 
 
 def cost_of(runs: Iterable[Run]) -> Cost:
@@ -164,3 +179,12 @@ def cost_of(runs: Iterable[Run]) -> Cost:
 def ratio_of(arm: Cost, baseline: Cost) -> Cost:
     pairs = {name: (value, getattr(baseline, name)) for name, value in vars(arm).items()}
     return Cost(**{name: ours / theirs if ours is not None and theirs else None for name, (ours, theirs) in pairs.items()})
+
+
+def moves_of(arm: Arm, baseline: Arm | None) -> tuple[Move, ...]:
+    """The factors in which an arm differs from its baseline, told between their first runs."""
+    runs = [next(iter(one.runs.values()), None) if one else None for one in (baseline, arm)]
+    if runs[0] is None or runs[1] is None:
+        return ()
+    old, new = (flatten(run.parts["factors"]) for run in runs if run)
+    return tuple(Move(move.path, say(move.old), say(move.new)) for move in moved(old, new))

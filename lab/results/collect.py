@@ -43,6 +43,15 @@ class Lab:
     asked: tuple[Request, ...]
     left_out: list[LeftOut] = field(default_factory=list)  # `metrics` adds the damaged lines that it meets
 
+    def __repr__(self) -> str:
+        """One line: what is there, or that nothing can be."""
+        if not self.folder.is_dir():
+            return f"Lab(no such folder: {self.folder.absolute()})"
+        baselines = len({run.directory.partition("/")[0] for run in self.found} | {request.baseline for request in self.asked})
+        counts = [(len(self.found), "run"), (baselines, "baseline")]
+        said = ", ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts)
+        return f"Lab({said}, {len(self.left_out)} left out; {self.folder.absolute()})"
+
     @cached_property
     def runs(self) -> pd.DataFrame:
         from lab.results.frames import run_frame

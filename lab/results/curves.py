@@ -1,7 +1,8 @@
 """The learning curves of a report as data: per arm, the mean over its seeds and the lowest and highest of them. Draws nothing.
 
 Only finished runs enter, and only steps that all of them have: a curve whose seeds come and go would show their coming and going.
-Runs that diverged are told in words elsewhere; where nothing else is there, they are the curve, up to the first divergence.
+Runs that diverged are told in words elsewhere; where nothing else is there, they are the curve, up to the first divergence. What an
+arm's curve is compared with is the baseline on the same seeds: means over different seeds would differ by the seeds too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ if TYPE_CHECKING:  # it loads pandas, and the forms need only the shapes of curv
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluation. `low` and `high` are the lowest and highest seed; seconds are the arm's mean pace times steps: indicative."""
+    """One evaluation. `low` and `high` are the lowest and highest seed; seconds are the arm's mean pace times steps: indicative.
+
+    `difference` is arm - baseline over the seeds that are on this curve and finished in the baseline; None where there is none.
+    """
 
     step: int
     tokens: int
@@ -30,6 +34,7 @@ class Point:
     low: float
     high: float
     n: int
+    difference: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,14 +57,15 @@ def curves(lab: Lab, facts: Facts) -> dict[str, tuple[Curve, ...]]:
 
 
 def in_section(section: SectionFacts, facts: Facts, reader: Reader) -> Iterator[Curve]:
-    if section.baseline is not None:
-        base = section.baseline
+    base, beside = section.baseline, []
+    if base is not None:
+        beside = [run for run in shown_runs(base.runs, {run.seed for run in base.runs}) if run.status == "finished"]
         points = reader.points(shown_runs(base.runs, seeds_of_baseline(base, section.arms, facts)), base.cost)
         if points:
             yield Curve("baseline", base.arm_id, True, reader.metric, points)
     for arm in section.arms:
         judged = {pair.seed for pair in arm.pairs} if arm.look is not None else {run.seed for run in arm.runs}
-        if points := reader.points(shown_runs(arm.runs, judged), arm.cost):
+        if points := reader.points(shown_runs(arm.runs, judged), arm.cost, beside):
             yield Curve(arm.label, arm.arm_id, False, reader.metric, points)
 
 
@@ -85,15 +91,26 @@ class Reader:
     values: Mapping[str, Mapping[int, float]]
     tokens_per_step: Mapping[str, int | None]
 
-    def points(self, runs: list[RunFacts], cost: Cost) -> tuple[Point, ...]:
-        """The steps that all runs have, of those that could be read; empty where none is."""
+    def points(self, runs: list[RunFacts], cost: Cost, beside: Sequence[RunFacts] = ()) -> tuple[Point, ...]:
+        """The steps that all runs have, of those that could be read; empty where none is. `beside`: runs to compare with."""
         read = [values for run in runs if (values := self.values.get(run.directory))]
         common = sorted(set.intersection(*map(set, read))) if read else []
         tokens = next((each for run in runs if (each := self.tokens_per_step.get(run.directory))), None)
-        return () if tokens is None else tuple(point(step, step * tokens, cost, [values[step] for values in read]) for step in common)
+        if tokens is None:
+            return ()
+        theirs = {run.seed: values for run in beside if (values := self.values.get(run.directory))}
+        pairs = [(values, theirs[run.seed]) for run in runs if run.seed in theirs and (values := self.values.get(run.directory))]
+        return tuple(point(step, step * tokens, cost, [values[step] for values in read], over_pairs(pairs, step)) for step in common)
 
 
-def point(step: int, tokens: int, cost: Cost, values: list[float]) -> Point:
+def over_pairs(pairs: Sequence[tuple[Mapping[int, float], Mapping[int, float]]], step: int) -> float | None:
+    """The mean difference of the pairs at a step that all of them have."""
+    if not pairs or not all(step in base for _, base in pairs):
+        return None
+    return fmean(arm[step] - base[step] for arm, base in pairs)
+
+
+def point(step: int, tokens: int, cost: Cost, values: list[float], difference: float | None) -> Point:
     return Point(
         step=step,
         tokens=tokens,
@@ -103,6 +120,7 @@ def point(step: int, tokens: int, cost: Cost, values: list[float]) -> Point:
         low=min(values),
         high=max(values),
         n=len(values),
+        difference=difference,
     )
 
 

@@ -6,7 +6,7 @@ Puts the cohorts in their order. Compares no arm and knows no statistics.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from lab.ablate.certificate import Finding
@@ -17,8 +17,9 @@ from lab.results.families import find_families
 from lab.results.pin import Pin
 from lab.results.record import Run
 from lab.results.reference import Reference, find_references
+from lab.store.declaration import Declaration, DeclaredArm
 from lab.store.plain import plain
-from lab.store.studies import Declaration, file_name
+from lab.store.studies import CONFIRM, file_name
 
 LEAST_HEX = 6
 
@@ -41,7 +42,9 @@ class Entrants:
     references: Mapping[str, Reference]
     base_ids: frozenset[str]
     labels: Mapping[str, str]  # arm_id -> the newest, the same in every cohort
-    first_studies: Mapping[tuple[str, str], str]  # change -> the study of its first request
+    first_studies: Mapping[tuple[str, str], str]  # change -> the study that it is judged by: declared before it ran, else first asked in
+    studies: Mapping[tuple[str, str], frozenset[str]]  # change -> every study that declared it or asked for it
+    torn: frozenset[tuple[str, str]]  # changes with damaged lines of requests
     families: Mapping[str, frozenset[str]]
     declarations: Mapping[str, Declaration]
     doubtful_families: frozenset[str]
@@ -63,14 +66,15 @@ def find_entrants(
 ) -> Entrants:
     """All entrants of a pin, from what lies in the store: runs, what replays found, declared studies and those that can't be read."""
     mine = [request for request in lab.asked if request.baseline == pin.name]
-    under = [request for request in mine if request.lock == pin.sha256]
+    # a confirmation judges nothing here and corrects nothing: its arm was asked for before, and its seeds aren't the pinned ones
+    under = [request for request in mine if request.lock == pin.sha256 and request.study != CONFIRM]
     asked, explored = pool(lab.found, under)
     references = find_references(asked, findings)
     base_ids = {item.run.arm_id for each in references.values() for item in (*each.items, *each.older)}
-    declarations = {each.name: each for each in declared if each.lock == pin.sha256}
+    declarations = {each.name: each for each in declared if each.lock == pin.sha256 and each.name != CONFIRM}
     base_changes = {each.change_id for each in references.values()}
     arms = as_arms(asked)
-    first_studies = studies_of_changes(arms)
+    first_studies = studies_of_changes(arms, declarations)
     judged_in = {(first_studies[counted_as(item)], item.run.arm_id) for item in arms if item.is_edit or item.run.arm_id not in base_ids}
     families = find_families(under, lab.found, base_ids, base_changes, declarations, judged_in)
     return Entrants(
@@ -81,6 +85,8 @@ def find_entrants(
         base_ids=frozenset(base_ids),
         labels={arm_id: newest_request(items).label for arm_id, items in grouped(arms).items()},
         first_studies=first_studies,
+        studies=all_studies(arms, declarations, base_changes),
+        torn=torn_changes(lab),
         families=families,
         declarations=declarations,
         doubtful_families=doubtful(pin, families, [name for name, _ in damaged]),
@@ -90,12 +96,46 @@ def find_entrants(
     )
 
 
-def studies_of_changes(arms: Iterable[Asked]) -> dict[tuple[str, str], str]:
-    """Of each change, whatever its code, the study of its first request."""
+def studies_of_changes(arms: Iterable[Asked], declarations: Mapping[str, Declaration]) -> dict[tuple[str, str], str]:
+    """Of each change, whatever its code, the study that it is judged by: one that had declared it before its first request, else that
+    request's own.
+
+    Of several such declarations that of the first request, else the oldest. An edit of the code is never declared.
+    """
     found: dict[tuple[str, str], str] = {}
     for item in sorted(arms, key=lambda item: (item.requests[0].number, item.requests[0].directory)):
-        found.setdefault(counted_as(item), item.requests[0].study)
+        if (change := counted_as(item)) not in found:
+            first = item.requests[0]
+            before = sorted((arm.after, study) for study, arm in declared_as(change, declarations) if arm.after is not None)
+            homes = [study for after, study in before if after < first.number]
+            found[change] = first.study if first.study in homes or not homes else homes[0]
     return found
+
+
+def declared_as(change: tuple[str, str], declarations: Mapping[str, Declaration]) -> list[tuple[str, DeclaredArm]]:
+    """The studies that declare a change, and as what; an edit of the code stands in none."""
+    change_id, edit = change
+    return [(study, arm) for study, each in declarations.items() for arm in each.arms if arm.change_id == change_id and not edit]
+
+
+def all_studies(
+    arms: Iterable[Asked], declarations: Mapping[str, Declaration], base_changes: Set[str]
+) -> dict[tuple[str, str], frozenset[str]]:
+    """Of each change every study that asked for it or declared it."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for item in arms:
+        found.setdefault(counted_as(item), set()).update(request.study for request in item.requests)
+    for change, studies in found.items():
+        if change[0] not in base_changes:
+            studies.update(study for study, _ in declared_as(change, declarations))
+    return {change: frozenset(studies) for change, studies in found.items()}
+
+
+def torn_changes(lab: Lab) -> frozenset[tuple[str, str]]:
+    """The changes, as `counted_as` names them, of runs whose requests can't be read wholly: which studies asked for them isn't known."""
+    torn = {item.name.rpartition("/")[0] for item in lab.left_out if item.name.endswith("/requests.jsonl")}
+    runs = [run for run in lab.found if run.directory in torn] if torn else []
+    return frozenset((run.change_id, arm_id) for run in runs for arm_id in ("", run.arm_id))
 
 
 def by_cohort(asked: Iterable[Asked]) -> dict[str, tuple[Asked, ...]]:
@@ -116,7 +156,7 @@ def doubtful(pin: Pin, families: Iterable[str], damaged: Iterable[str]) -> froze
 
 
 def find_unread(families: Mapping[str, frozenset[str]], declarations: Mapping[str, Declaration], asked: Iterable[Asked]) -> list[Aside]:
-    """Members of a family of which there is no run to read: all are damaged, or none was asked for yet."""
+    """Members of a family of which there is no run to read: all are damaged, or no request for it is there (any more)."""
     items = list(asked)
     read = {item.run.arm_id for item in items}
     known = {request.label for item in items for request in item.requests if request.changes == 1}
@@ -125,7 +165,7 @@ def find_unread(families: Mapping[str, frozenset[str]], declarations: Mapping[st
     for study, family in families.items():
         for name in family - read:
             if (study, name) in declared:
-                found[declared[study, name], f"declared in study {study}, and not asked for yet"] = None
+                found[declared[study, name], f"declared in study {study}; no request for it is in this store"] = None
             elif name not in known:
                 found[name, "none of its runs could be read"] = None
     return [Aside(label, why) for label, why in sorted(found)]

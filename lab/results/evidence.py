@@ -11,33 +11,11 @@ from dataclasses import dataclass, replace
 
 from lab.results.facts import OffSchedule
 from lab.results.lineup import Arm
+from lab.results.pairs import Outside, Pair, lies_outside, make_pair, mean, stable_values
 from lab.results.pin import Pin
 from lab.results.planning import cautious_factor, chance_of_decision, detectable_effect, look_that_settles
-from lab.results.record import Run
 from lab.results.sequential import level_in_force, sequential_p
 from lab.results.statistics import Paired, mcnemar, paired
-from lab.store.manifest import not_paired
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One seed with an outcome in both arms. A value of None is a divergence (or a final metric that isn't finite)."""
-
-    seed: int
-    arm: float | None
-    baseline: float | None
-    same_bits: bool
-    same_weights: bool
-    not_paired: tuple[str, ...]  # what the arm's run doesn't share with the baseline: initial values, data, keys of dropout
-    told: bool  # whether its manifest says what it shares at all
-
-    @property
-    def stable(self) -> bool:
-        return self.arm is not None and self.baseline is not None
-
-    @property
-    def identical(self) -> bool:
-        return self.same_weights and self.arm == self.baseline
 
 
 @dataclass(frozen=True)
@@ -58,6 +36,7 @@ class Evidence:
     first_look: int
     pairs: tuple[Pair, ...]  # the judged ones; before the first look: those that are there
     waiting: tuple[int, ...]  # pinned seeds with a pair, beyond the judged look
+    outside: Outside
     off_schedule: OffSchedule | None  # what they come to together with the judged ones
     extra: tuple[int, ...]  # seeds outside the pinned list: shown apart, never judged
     common: tuple[int, ...]  # every seed with an outcome in both, whatever the looks
@@ -78,8 +57,13 @@ class Evidence:
         return sum(pair.baseline is None for pair in self.pairs)
 
     @property
+    def diverged_outside(self) -> bool:
+        return bool(self.outside.diverged or self.outside.diverged_baseline)
+
+    @property
     def diverged(self) -> bool:
-        return bool(self.diverged_arm or self.diverged_baseline)
+        """Whether anything diverged on a pinned seed, at the judged look or outside of it: either bars a plain word."""
+        return bool(self.diverged_arm or self.diverged_baseline or self.diverged_outside)
 
     @property
     def stable(self) -> int:
@@ -123,16 +107,19 @@ def gather(arm: Arm, baseline: Arm | None, pin: Pin) -> Evidence:
     looks = [n for n in pin.looks if n <= complete]
     look = looks[-1] if looks else None
     judged = tuple(both[seed] for seed in pin.seeds[: look or pin.looks[0]] if seed in both)
+    outside = lies_outside(arm, [seed for seed in pin.seeds if seed not in {pair.seed for pair in judged}], both, pin.measure)
     level = level_in_force(pin.alpha, pin.looks)
     arm_values, base_values = stable_values(judged)
     nominal = nominal_p([both[seed] for seed in pin.seeds[:complete]], looks, level)
     following = next((n for n in pin.looks if n > (look or 0)), None)
+    barred = len(arm_values) < len(judged) or outside.diverged or outside.diverged_baseline
     return Evidence(
         arm=arm,
         look=look,
         first_look=pin.looks[0],
         pairs=judged,
         waiting=tuple(seed for seed in pin.seeds[look or pin.looks[0] :] if seed in both),
+        outside=outside,
         off_schedule=between_looks([both[seed] for seed in pin.seeds[:following] if seed in both], look, following),
         extra=tuple(seed for seed, run in sorted(arm.runs.items()) if seed not in pin.seeds and run.done),
         common=tuple(sorted(both)),
@@ -140,7 +127,7 @@ def gather(arm: Arm, baseline: Arm | None, pin: Pin) -> Evidence:
         estimate=paired(arm_values, base_values, level) if arm_values else None,
         mean_arm=mean(arm_values),
         mean_baseline=mean(base_values),
-        p=sequential_p(list(nominal.values()), pin.looks) if nominal and len(arm_values) == len(judged) else None,
+        p=sequential_p(list(nominal.values()), pin.looks) if nominal and not barred else None,
         nominal=nominal,
         next=next_look(following, arm, baseline, pin.seeds, both) if following is not None else None,
     )
@@ -157,24 +144,7 @@ def between_looks(there: Sequence[Pair], look: int | None, following: int | None
         return None
     arm, base = stable_values(there)
     difference = mean(a - b for a, b in zip(arm, base, strict=True))
-    return OffSchedule(n=len(there), of=following, difference=difference)
-
-
-def make_pair(arm: Run, baseline: Run, measure: str) -> Pair | None:
-    """The pair of two runs with outcomes; None while one is pending (or was finished without this measure at all)."""
-    if not all(run.status == "diverged" or (run.status == "finished" and measure in run.metrics) for run in (arm, baseline)):
-        return None
-    values = [run.metrics.get(measure) if run.status == "finished" else None for run in (arm, baseline)]
-    same = arm.weights is not None and arm.weights == baseline.weights
-    same = same and arm.diverged_step == baseline.diverged_step
-    apart = tuple(not_paired(arm.pairing)) if arm.pairing else ()
-    return Pair(arm.seed, values[0], values[1], arm.bits == baseline.bits, same, apart, arm.pairing is not None)
-
-
-def stable_values(pairs: Iterable[Pair]) -> tuple[list[float], list[float]]:
-    """The metric of the arm and of the baseline where neither diverged."""
-    values = [(pair.arm, pair.baseline) for pair in pairs if pair.arm is not None and pair.baseline is not None]
-    return [arm for arm, _ in values], [base for _, base in values]
+    return OffSchedule(n=len(there), of=following, difference=difference, stable=len(arm))
 
 
 def nominal_p(pairs: Sequence[Pair], looks: Iterable[int], level: float) -> dict[int, float]:
@@ -226,8 +196,3 @@ def look_ahead(evidence: Evidence, pin: Pin, smallest_effect: float | None, deci
     cautious = look_that_settles(later, spread * cautious_factor(n), level, smallest_effect)
     chance = chance_of_decision(n, evidence.estimate.mean, spread, last, level, smallest_effect) if later else None
     return Outlook(detectable, likely, cautious, known=True, chance=chance)
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

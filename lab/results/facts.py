@@ -68,7 +68,7 @@ class ComputeAdjusted:
 
     steps_share: float  # +0.03: as good as 3 % more of the baseline's steps; negative: as bad as so many fewer
     flops_share: float | None  # +0.04: 4 % more FLOPs per token
-    seconds_share: float | None  # indicative
+    seconds_share: float | None  # indicative; None too where some run of the slower one was quicker than one of the other
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,7 @@ class OffSchedule:
     n: int
     of: int | None  # seeds of the next look; None beyond the last
     difference: float | None  # over the stable ones
+    stable: int  # pairs in which neither run diverged
 
 
 @dataclass(frozen=True)

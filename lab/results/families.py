@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from lab.results.asked import judged_request
 from lab.results.record import Request, Run
-from lab.store.studies import Declaration
+from lab.store.declaration import Declaration
 
 
 def find_families(
@@ -20,7 +20,7 @@ def find_families(
     """Per study every arm declared or ever requested in it under this pin, by its arm_id.
 
     By its label where none of its runs can be read, and by its change_id where it was declared and never asked for. `judged_in`: of
-    each arm that may be judged, the study of its change's first request.
+    each arm that may be judged, the study by whose rules it is.
     """
     runs = {run.directory: run for run in found}
     requests = sorted((each for each in under if judged_request(each) and each.changes == 1), key=lambda request: request.number)
@@ -43,6 +43,6 @@ def find_families(
         asked = {changes.get(each, each) for each in families[study]}  # a change_id, or a label
         for arm in declaration.arms:
             # an edit of the code leaves the composition as it is: it counts when it is asked for
-            if arm.change_id not in asked | base_changes and arm.label not in asked:
+            if arm.change_id not in asked | base_changes and (arm.change_id in arm_ids or arm.label not in asked):
                 families[study].add(arm_ids.get(arm.change_id, arm.change_id))
     return {study: frozenset(family) for study, family in sorted(families.items()) if family}  # a sweep of the baseline alone is none

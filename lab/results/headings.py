@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 from lab.results.apart import differences
+from lab.results.collect import Lab
 from lab.results.facts import ArmFacts
 from lab.results.footing import certificate_lines
 from lab.results.lineup import Arm
@@ -32,6 +33,7 @@ def head(report: Report, pattern: str, told: Set[str]) -> list[str]:
         f"{counted(report.tried, 'arm')} ever tried under this pin; Holm by study: {studies}.",
         f"{counted(report.runs_read, 'run')} read, {len(left_out(report))} left out.",
     ]
+    lines += chance_of_error(report)
     if report.sections:
         lines.append("Every verdict is on this validation text. Times are indicative: the runs were not interleaved on an idle machine.")
         lines += [f"{each.why} {each.command}" for each in report.advice]
@@ -42,8 +44,20 @@ def head(report: Report, pattern: str, told: Set[str]) -> list[str]:
     return lines
 
 
+def chance_of_error(report: Report) -> list[str]:
+    """What to expect of several families: Holm corrects within each, over the studies of one cohort, and never over all of them."""
+    judged = [{verdict.evidence.arm.study for verdict in each.verdicts if verdict.evidence.look is not None} for each in report.sections]
+    count, alpha = sum(map(len, judged)), report.pin.alpha
+    if count < 2:
+        return []
+    each = "Each study" if sum(map(bool, judged)) == 1 else "Each study in each cohort"
+    over = f"{count} studies" if each == "Each study" else f"{count} of them"
+    return [f"{each} may err with chance {alpha:g}; over {over} about {count * alpha:.2g} false claims are expected."]
+
+
 def looks_of(rules: Pin) -> str:
-    per_look = f", each at {level_in_force(rules.alpha, rules.looks):.4f}" if len(rules.looks) > 1 else ""
+    level = level_in_force(rules.alpha, rules.looks)
+    per_look = f", each at {f'{level:.4f}' if level >= 0.001 else f'{level:.2g}'}" if len(rules.looks) > 1 else ""
     return f"looks at {', '.join(map(str, rules.looks))} seeds{per_look}"
 
 
@@ -114,10 +128,20 @@ def lists_of_report(report: Report) -> dict[str, tuple[str, ...]]:
         {
             "Exploring (never judged)": by_label((run.label, run) for run in report.exploring),
             "Nothing to compare": [f"{shown(aside.label)}: {aside.why}" for aside in report.unread],
-            "Other requests": [*locks, *report.others],
+            "Other requests": [*locks, *report.others, *lost_requests(report.lab)],
             "Left out": [f"{item.name}: {item.why}" for item in left_out(report)],
         }
     )
+
+
+def lost_requests(lab: Lab) -> list[str]:
+    """Requests count up over the whole store: what is missing below the newest was deleted, or can't be read."""
+    numbers = {request.number for request in lab.asked if request.number > 0}
+    newest = max(numbers, default=0)
+    if len(numbers) == newest:
+        return []
+    lost = f"{newest - len(numbers)} of {counted(newest, 'request')} are no longer in this store (deleted folders, damaged lines)"
+    return [f"{lost}: arms among them aren't counted as tried"]
 
 
 def left_out(report: Report) -> list[LeftOut]:

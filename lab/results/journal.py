@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.errors import LabError
 from lab.results.collect import Lab
-from lab.results.evidence import mean
+from lab.results.confirmed import Around, Told, confirmations_of, flag
 from lab.results.facts import ArmFacts, Facts
-from lab.results.named import NamedArm, arms_of
+from lab.results.named import NamedArm, arms_of, words_for
+from lab.results.pairs import mean
 from lab.results.record import Request
 from lab.results.report import build
 from lab.results.telling import tell
@@ -39,6 +40,8 @@ class Entry:
     happened: tuple[str, ...]  # the report's sentence of each cohort; where it has none, what the runs came to and why it has none
     conclusions: tuple[Conclusion, ...]
     number: int  # of its newest request: the order
+    word: str = ""  # what names it alone, as typed in a shell
+    confirmations: tuple[Told, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,25 @@ def write_journal(lab: Lab, baseline: str, report: Callable[[str], Facts]) -> Jo
         if damaged:
             left_out.append(f"{name}/conclusions.jsonl: {counted(damaged, 'damaged line')} left out")
         judged = sentences(facts) if facts is not None else {}
-        entries += [entry(arm, name, judged, why, said) for arm in arms_of(lab, name)]
+        arms = arms_of(lab, name)
+        words = words_for(arms)
+        lock, unit = (facts.rules.lock, facts.rules.unit) if facts is not None else (None, "")
+        around = Around(name, lock, unit, {arm.change_id: word for arm, word in zip(arms, words, strict=True)})
+        confirmations, odd = confirmations_of(lab, around)
+        left_out += odd
+        for arm, word in zip(arms, words, strict=True):
+            written = entry(arm, name, judged, why, said)
+            mine = tuple(each for each in confirmations if each.change_id == arm.change_id)
+            entries.append(replace(written, word=word, confirmations=mine))
     return Journal(tuple(sorted(entries, key=lambda each: -each.number)), tuple(left_out))
+
+
+def next_to_conclude(journal: Journal) -> str | None:
+    """What to type for the newest arm without a conclusion; None where each has one."""
+    for each in journal.entries:
+        if not each.conclusions:
+            return f"python -m lab conclude {each.word} 'your words'{flag(each.baseline)}"
+    return None
 
 
 def sentences(facts: Facts) -> dict[str, list[tuple[str, ArmFacts]]]:

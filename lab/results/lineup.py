@@ -17,7 +17,7 @@ from lab.results.entrants import Aside, Entrants
 from lab.results.record import Run
 from lab.results.reference import Reference, way_out, why_other_code
 from lab.results.wording import seed_list
-from lab.store.studies import Declaration
+from lab.store.declaration import Declaration
 
 BASELINE = "baseline"
 __all__ = ["BASELINE", "Arm", "Aside", "Lineup", "Refused", "line_up", "make_arm"]
@@ -29,11 +29,18 @@ class Arm:
 
     label: str  # told apart from other changes of this name
     arm_id: str
-    study: str  # of its first request: a study is declared before its data
+    study: str  # by whose looks and D it is judged
     runs: Mapping[int, Run]
     surplus: tuple[Run, ...]  # further runs of a seed, under other bits or joined code: shown, not judged
     pooled: tuple[str, ...]  # every arm_id in it, first asked first: several only in a baseline whose code certificates join
     is_edit: bool  # the baseline under edited code
+    also: tuple[str, ...] = ()  # further studies that declared it or asked for it
+    torn: bool = False  # lines of its requests are damaged: there may be more such studies
+
+    @property
+    def studies(self) -> tuple[str, ...]:
+        """Every study that it counts in, first the one that it is judged by."""
+        return (self.study, *self.also)
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,11 @@ class Lineup:
 def line_up(entrants: Entrants, cohort: str) -> Lineup:
     """The lineup of one cohort."""
     items, reference = entrants.cohorts[cohort], entrants.references.get(cohort)
-    baseline = make_arm(BASELINE, "", reference.items, {}) if reference else None
+    baseline = make_arm(BASELINE, "", reference.items) if reference else None
     # a run that stands for the baseline isn't compared with itself
     standing = {run.directory for run in baseline.runs.values()} if baseline else set()
     arms = grouped(item for item in entrants.arms.get(cohort, ()) if may_be_compared(item, entrants.base_ids, standing))
-    chosen = choose_arms(arms, entrants, baseline, reference)
+    chosen = choose_arms(arms, entrants, reference)
     return Lineup(
         cohort=cohort,
         cohort_name=entrants.name_of(cohort),
@@ -100,17 +107,16 @@ def is_impostor(item: Asked, base_ids: Set[str]) -> bool:
     return item.run.arm_id not in base_ids and item.is_baseline and not item.is_edit
 
 
-def make_arm(label: str, study: str, items: Sequence[Asked], beside: Mapping[int, Run], is_edit: bool = False) -> Arm:
-    """One run per seed. Of several (other bits, joined code): one with an outcome, under the baseline's bits, else the first asked for.
+def make_arm(label: str, study: str, items: Sequence[Asked], is_edit: bool = False) -> Arm:
+    """One run per seed. Of several (other bits, joined code): the first asked for that has an outcome.
 
-    The first, since a choice of the newest would let a user train again under other bits until the number pleases.
+    Whatever its bits: any other choice would let a user train again, under other bits or the baseline's, until the number pleases.
     """
     runs: dict[int, Run] = {}
     surplus = []
 
-    def order(item: Asked) -> tuple[bool, bool, int, str]:
-        same_bits = item.run.seed in beside and item.run.bits == beside[item.run.seed].bits
-        return not item.run.done, not same_bits, item.requests[0].number, item.run.directory
+    def order(item: Asked) -> tuple[bool, int, str]:
+        return not item.run.done, item.requests[0].number, item.run.directory
 
     for item in sorted(items, key=order):
         if item.run.seed in runs:
@@ -130,7 +136,7 @@ class Chosen:
     asides: tuple[Aside, ...]
 
 
-def choose_arms(arms: Mapping[str, list[Asked]], entrants: Entrants, baseline: Arm | None, reference: Reference | None) -> Chosen:
+def choose_arms(arms: Mapping[str, list[Asked]], entrants: Entrants, reference: Reference | None) -> Chosen:
     """Of each change the newest code that is comparable, and the newest that isn't; what either supersedes is set aside.
 
     An edit of the code is compared whatever the code: that is its change.
@@ -139,7 +145,7 @@ def choose_arms(arms: Mapping[str, list[Asked]], entrants: Entrants, baseline: A
     refused: dict[tuple[str, str], Refused] = {}
     again: Counter[tuple[str, str]] = Counter()  # older codes of a refused change, refused for the same
     asides = []
-    names, beside = tell_apart(arms, entrants.labels), baseline.runs if baseline else {}
+    names = tell_apart(arms, entrants.labels)
     for arm_id in sorted(arms, key=lambda arm_id: (-newest_request(arms[arm_id]).number, arm_id)):
         items, change = arms[arm_id], counted_as(arms[arm_id][0])
         why = why_refused(items[0], reference, entrants.pin.name)
@@ -151,7 +157,12 @@ def choose_arms(arms: Mapping[str, list[Asked]], entrants: Entrants, baseline: A
             newer = f"other code, not compared: superseded by a newer arm of this change, {judged[change].arm_id[:6]}"
             asides.append(Aside(names[arm_id], f"{newer}{what_lies(items)}"))
         else:
-            arm = make_arm(names[arm_id], entrants.first_studies[change], items, beside, items[0].is_edit)
+            home = entrants.first_studies[change]
+            arm = replace(
+                make_arm(names[arm_id], home, items, items[0].is_edit),
+                also=tuple(sorted(entrants.studies[change] - {home})),
+                torn=change in entrants.torn,
+            )
             if why:
                 refused[change] = Refused(arm, why)
             else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lab.results.evidence import Evidence, Outlook
+from lab.results.marks import marks_of
 from lab.results.pin import Pin
 from lab.results.planning import cautious_factor
 from lab.results.statistics import Paired, half_width
@@ -35,15 +36,27 @@ DECIDED: frozenset[Word] = frozenset({"refused", "identical", "unstable", "stabl
 
 
 @dataclass(frozen=True)
+class Correction:
+    """One study that an arm counts in: what Holm corrects over."""
+
+    family: int  # arms
+    known: tuple[float, ...]  # the sequential p of each of them that has one, the arm's own among them
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """One arm's conclusion. `p` is sequential and Holm-adjusted over the `family` arms of its study; None where none can be given."""
+    """One arm's conclusion.
+
+    `p` is sequential and Holm-adjusted, the largest over the studies that it counts in, and `family` the arms of that study; None where
+    none can be given.
+    """
 
     evidence: Evidence
     word: Word
     negligible: bool  # better or worse, and yet the whole interval lies inside (-D, D)
     p: float | None
     family: int
-    rivals: tuple[float, ...]  # the sequential p of each arm of its study that has one, its own among them
+    corrections: tuple[Correction, ...]  # of each study that it counts in
     rules: Pin  # the pin's, with what the arm's study declared in its place
     smallest_effect: float | None  # D
     outlook: Outlook
@@ -81,18 +94,6 @@ def read(verdict: Verdict) -> str:
     return " ".join(part for part in parts if part)
 
 
-def marks_of(verdict: Verdict) -> list[str]:
-    """What a verdict must not be read without."""
-    evidence = verdict.evidence
-    across, apart, untold = evidence.across_bits, evidence.not_paired, len(evidence.untold)
-    return [
-        *([f"{counted(across, 'pair')} across bits"] if across else []),
-        *([f"not paired in {' and '.join(apart)}"] if apart else []),
-        *([f"pairing not told for {counted(untold, 'run')}"] if untold else []),
-        *verdict.doubts,
-    ]
-
-
 def say_refused(verdict: Verdict) -> str:
     return f"{plain(verdict.why)}."
 
@@ -110,7 +111,10 @@ def say_identical(verdict: Verdict) -> str:
     """No look is named: this claim has no error that a look would hold down."""
     seeds = verdict.evidence.common
     where = f"{seed_list(seeds)}, the only one that both have" if len(seeds) == 1 else f"all {len(seeds)} seeds that both have"
-    lost = f" {diverged(verdict.evidence)}, at the same steps." if verdict.evidence.diverged else ""
+    evidence = verdict.evidence
+    unpaired = evidence.outside.runs > evidence.outside.pairs  # a run beside which the baseline has none
+    steps = "" if unpaired else ", at the same steps"
+    lost = f" {diverged(evidence)}{steps}." if evidence.diverged else ""
     return f"Weights and metric are bit-equal to the baseline's on {where}: the change did nothing.{lost}"
 
 
@@ -118,7 +122,9 @@ def say_divergence(verdict: Verdict) -> str:
     """The counts first; quality only as what was seen when both were stable."""
     evidence = verdict.evidence
     weak = ", of little power at so few seeds" if verdict.word == "cannot tell" else ""
-    counts = f"{diverged(evidence)} (McNemar's exact p {p_value(evidence.p_diverges, 'unknown')}{weak})."
+    n = len(evidence.pairs)
+    look = f"at the judged look {evidence.diverged_arm} of {n} and {evidence.diverged_baseline} of {n}, " * evidence.diverged_outside
+    counts = f"{diverged(evidence)} ({look}McNemar's exact p {p_value(evidence.p_diverges, 'unknown')}{weak})."
     if evidence.estimate is None:
         return counts
     return f"{counts} When stable ({evidence.stable} of {len(evidence.pairs)} seeds): {numbers(verdict)}."
@@ -174,6 +180,7 @@ def off_schedule(verdict: Verdict) -> str:
     if off is None or verdict.word == "identical":
         return ""
     so_far = "" if off.difference is None or estimate is None else f": {signed(off.difference, estimate)} so far"
+    so_far += f" over {counted(off.stable, 'stable seed')}" if so_far and off.stable < off.n else ""
     if off.of is None:
         return f"{counted(off.n, 'seed')}{so_far}; the last look was at {verdict.evidence.look}, and beyond it there is no verdict."
     return f"{off.n} of {off.of} seeds{so_far}, no verdict between looks."
@@ -235,5 +242,9 @@ def p_of(verdict: Verdict) -> str:
 
 
 def diverged(evidence: Evidence) -> str:
-    n = len(evidence.pairs)
-    return f"{evidence.diverged_arm} of {n} runs diverged here, {evidence.diverged_baseline} of {n} in the baseline"
+    """How many runs on pinned seeds diverged: those of the judged look, and where one did outside of it, all."""
+    n, outside = len(evidence.pairs), evidence.outside
+    if not evidence.diverged_outside:
+        return f"{evidence.diverged_arm} of {n} runs diverged here, {evidence.diverged_baseline} of {n} in the baseline"
+    here = f"{evidence.diverged_arm + outside.diverged} of {n + outside.runs} runs diverged here"
+    return f"{here}, {evidence.diverged_baseline + outside.diverged_baseline} of {n + outside.pairs} in the baseline"

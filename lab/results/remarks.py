@@ -89,14 +89,14 @@ def say_compute(verdict: Verdict, beside: Beside) -> str:
     seconds = "" if compute.seconds_share is None else f"{more(compute.seconds_share)} seconds per step (indicative)"
     price = " and ".join(part for part in (flops, seconds) if part)
     slope = "by the baseline's slope over the second half"
-    return f"It is worth {worth(compute.steps_share)} of training, {slope}{f', for {price}' if price else ''}."
+    return f"It is worth {worth(compute.steps_share)}, {slope}{f', for {price}' if price else ''}."
 
 
 def worth(share: float) -> str:
     """A share of the steps; a slope of their second half says nothing of what lies further off than that half."""
     if share <= -0.5:
-        return "the loss of more than half of the steps"
-    return "more than twice the steps" if share > 1 else f"{more(share)} steps"
+        return "the loss of more than half of the steps of training"
+    return "more than half as many steps of training again" if share >= 0.5 else f"{more(share)} steps of training"
 
 
 def more(share: float) -> str:

@@ -86,17 +86,17 @@ def build(root: Path, baseline: str, cohort: str | None = None, here: Here | Non
     own = here(parts_of(entrants)) if here is not None and entrants.cohorts else None
     ordered = order_cohorts(entrants, own)
     chosen = [cohort_named(entrants, cohort)] if cohort is not None else ordered
-    unequal = unequal_twins(lab.found, mine)
+    unequal, elsewhere = unequal_twins(lab.found, mine), trained_elsewhere(lab, pin)
     return Report(
         pin=pin,
-        sections=tuple(make_section(root, entrants, each, own, chosen[0], unequal, lab.asked) for each in chosen),
+        sections=tuple(make_section(root, entrants, each, own, chosen[0], unequal, lab.asked, elsewhere) for each in chosen),
         runs_read=len(mine),
         tried=entrants.tried,
         exploring=entrants.exploring,
         other_locks=entrants.other_locks,
         unread=entrants.unread,
         left_out=tuple(left_out),
-        elsewhere=trained_elsewhere(lab, pin),
+        elsewhere=elsewhere,
         others=tuple(other_cohort(entrants, each, chosen[0]) for each in ordered if each not in chosen),
         advice=beginnings(pin, ordered, own),
         lab=lab,
@@ -116,6 +116,7 @@ def make_section(
     first: str,
     unequal: Iterable[Unequal],
     asked: Sequence[Request],
+    elsewhere: Mapping[str, str],
 ) -> Section:
     """One cohort's part: its lineup, its D, its verdicts, and what to type next."""
     pin, lineup = entrants.pin, line_up(entrants, cohort)
@@ -132,7 +133,7 @@ def make_section(
         runs=len(entrants.cohorts[cohort]),
         effect=effect,
         lineup=lineup,
-        verdicts=judge(lineup, pin, effect, doubts),
+        verdicts=judge(lineup, pin, effect, doubts, elsewhere),
         unequal=doubts,
         studies=studies_of(lineup, pin, effect),
         advice=(*begin, *missing_baseline(lineup, pin, asked, where)),

@@ -36,7 +36,7 @@ def find_smallest_effect(pin: Pin, runs: Path, baseline: Arm | None, cohort: str
     if pin.metric != "bits_per_byte":
         return SmallestEffect(None, f"'auto' is defined in bits per byte, and the metric is {pin.metric}. {way_out}")
     if baseline is None or cohort is None:
-        return SmallestEffect(None, "'auto', and the baseline has no runs yet.")
+        return SmallestEffect(None, "'auto', and the baseline has no runs yet; its first look fixes it.")
     path = runs / pin.name / "measured.json"
     key = dict(zip(KEYS, (pin.sha256, baseline.arm_id, cohort), strict=True))
     try:
@@ -49,7 +49,8 @@ def find_smallest_effect(pin: Pin, runs: Path, baseline: Arm | None, cohort: str
         return SmallestEffect(value, f"{origin_of(frozen.get('seeds'))}, frozen in runs/{pin.name}/measured.json")
     first = [baseline.runs[seed] for seed in pin.seeds[: pin.looks[0]] if seed in baseline.runs and baseline.runs[seed].done]
     if len(first) < pin.looks[0]:
-        return SmallestEffect(None, f"'auto', fixed at the baseline's first look: {len(first)} of {pin.looks[0]} seeds are there.")
+        there = f"{len(first)} of {pin.looks[0]} seeds are there"
+        return SmallestEffect(None, f"'auto', fixed at the baseline's first look: {there}. To reach it: {first_look(pin, baseline)}")
     fallen = fall_of_second_half(first)
     if not fallen:
         return SmallestEffect(None, f"'auto', and no baseline run of the first look has both curve values. {way_out}")
@@ -60,6 +61,12 @@ def find_smallest_effect(pin: Pin, runs: Path, baseline: Arm | None, cohort: str
         )
     entry = {**key, "smallest_effect": value, "seeds": list(fallen), "second_half": list(fallen.values())}
     return SmallestEffect(value, f"{origin_of(list(fallen))}, {freeze(path, pin, entries, entry)}")
+
+
+def first_look(pin: Pin, baseline: Arm) -> str:
+    """The command that trains what the baseline lacks for its first look."""
+    lacking = [seed for seed in pin.seeds[: pin.looks[0]] if seed not in baseline.runs or not baseline.runs[seed].done]
+    return f"python run.py {'--multirun ' * (len(lacking) > 1)}baseline={pin.name} seed={','.join(map(str, lacking))}"
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:

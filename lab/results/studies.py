@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from lab.results.lineup import Lineup
 from lab.results.pin import Pin
 from lab.results.smallest_effect import SmallestEffect
-from lab.store.studies import Declaration
+from lab.store.declaration import Declaration
 
 
 @dataclass(frozen=True)

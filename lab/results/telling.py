@@ -9,15 +9,13 @@ import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from lab.config.diff import flatten, moved, say
-from lab.results.beside import cost_of, stand_beside
-from lab.results.evidence import Evidence, mean
+from lab.results.beside import cost_of, moves_of, stand_beside
+from lab.results.evidence import Evidence
 from lab.results.facts import (
     SCHEMA,
     ArmFacts,
     BaselineFacts,
     Facts,
-    Move,
     NextLook,
     PairFacts,
     RulesFacts,
@@ -28,14 +26,16 @@ from lab.results.facts import (
 from lab.results.footing import pairing_of
 from lab.results.headings import head, lists_of_report, lists_of_section, section_head
 from lab.results.lineup import Arm
+from lab.results.marks import marks_of
+from lab.results.pairs import mean
 from lab.results.pin import Pin
-from lab.results.reading import Verdict, marks_of
+from lab.results.reading import Verdict
 from lab.results.record import Request, Run
 from lab.results.remarks import remarks
 from lab.results.report import Report, Section
 from lab.results.sequential import level_in_force
 from lab.results.studies import Study
-from lab.results.typed import ByArm, commands, hypothesis, next_command, of_arm, requests_by_arm
+from lab.results.typed import ByArm, command_of_study, commands, hypothesis, next_command, of_arm, requests_by_arm
 from lab.results.wording import decimals_of, shown
 from lab.store.plain import plain
 
@@ -231,16 +231,10 @@ def tell_next(verdict: Verdict, section: Section, mine: list[Request], requests:
     look, baseline = verdict.evidence.next, section.lineup.baseline
     if look is None or verdict.stop == "decided":
         return None
+    study = verdict.evidence.arm.study
+    if not verdict.stop and any(each.name == study and each.by_hand for each in section.studies):
+        return NextLook(look.seeds, look.pending, look.seconds, command_of_study(study, verdict.rules.name, look))
     theirs = of_arm(baseline, section.cohort, requests) if baseline else []
     done = tuple({seed for seed, run in arm.runs.items() if run.done} if arm else set() for arm in (verdict.evidence.arm, baseline))
     command = "" if verdict.stop else next_command(look, mine, theirs, (done[0], done[1]))
     return NextLook(look.seeds, look.pending, look.seconds, command)
-
-
-def moves_of(arm: Arm, baseline: Arm | None) -> tuple[Move, ...]:
-    """The factors in which an arm differs from its baseline, told between their first runs."""
-    runs = [next(iter(one.runs.values()), None) if one else None for one in (baseline, arm)]
-    if runs[0] is None or runs[1] is None:
-        return ()
-    old, new = (flatten(run.parts["factors"]) for run in runs if run)
-    return tuple(Move(move.path, say(move.old), say(move.new)) for move in moved(old, new))

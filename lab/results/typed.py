@@ -13,6 +13,7 @@ from lab.results.lineup import Arm
 from lab.results.record import Request, Run
 
 RUN = ["python", "run.py"]
+SAID_ONCE = ("seed=", "note=", "why=")
 ByArm = Mapping[tuple[str, str], list[Request]]  # cohort and arm_id
 
 
@@ -59,6 +60,11 @@ def next_command(look: NextLook, arm: Sequence[Request], baseline: Sequence[Requ
     return "; ".join(part for part in parts if part)
 
 
+def command_of_study(study: str, baseline: str, look: NextLook) -> str:
+    """What trains the pending seeds of a study that conf/study declares: of all of its arms."""
+    return with_seeds([*RUN, "--multirun", f"study={study}", f"baseline={baseline}"], look.pending)
+
+
 def newest_run(requests: Sequence[Request]) -> list[str] | None:
     """The words of the newest command that is a training run's or a sweep's."""
     for request in reversed(requests):
@@ -72,8 +78,8 @@ def newest_run(requests: Sequence[Request]) -> list[str] | None:
 
 
 def with_seeds(words: Sequence[str], seeds: Sequence[int]) -> str:
-    """The same command on these seeds. A single run takes one, so several become a loop of the shell."""
-    rest = " ".join(shlex.quote(word) for word in words if not word.startswith("seed="))
+    """The same command on these seeds, without what was said of the earlier ones. A single run takes one, so several become a loop."""
+    rest = " ".join(shlex.quote(word) for word in words if not word.startswith(SAID_ONCE))
     listed = ",".join(map(str, seeds))
     if "--multirun" in words or "-m" in words or len(seeds) == 1:
         return f"{rest} seed={listed}"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from decimal import Decimal
 
 from lab.results.pin import Pin
 from lab.results.statistics import Paired
 
 
 def level_name(pin: Pin) -> str:
+    """With every digit of the level: 99.99999 %, and never 100 %."""
     looks = f" (adjusted for {len(pin.looks)} looks)" if len(pin.looks) > 1 else ""
-    return f"{100 * (1 - pin.alpha):g} % interval{looks}"
+    return f"{(100 - 100 * Decimal(str(pin.alpha))).normalize():f} % interval{looks}"
 
 
 def difference(estimate: Paired | None, pin: Pin) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from lab.results.pin import Pin
 from lab.results.reading import Verdict
 from lab.results.wording import counted, interval, percent, signed, size
-from lab.selfcheck.noise import GROWN, Claims, Drift, Noise, grown_at
+from lab.selfcheck.noise import GROWN, Claims, Drift, Noise, Spread, grown_at
 
+CALM = 1000  # times less variance: beyond it the ratio tells of rounding alone
 POINTS = 8  # of the curve that are shown
 INDEPENDENT = 2 / math.sqrt(math.pi)  # the mean |difference| of two independent normal runs, in their sd
 
@@ -94,10 +95,17 @@ def chaos(noise: Noise) -> list[str]:
         [
             (f"sd of a run over {counted(spread.seeds, 'seed')}", f"{spread.run:.2g} {unit}"),
             ("sd of an A/A difference", f"{spread.difference:.2g} {unit}"),
-            ("what pairing by seed buys", f"{spread.ratio:.3g} times less variance (correlation {spread.correlation:+.2f})"),
+            ("what pairing by seed buys", bought(spread)),
         ]
     )
     return lines + growth(noise.drift)
+
+
+def bought(spread: Spread) -> str:
+    """In words where the figures would only show rounding: runs of one seed that hardly differ."""
+    if spread.ratio >= CALM:
+        return "practically all of the variance: runs of one seed hardly differ"
+    return f"{spread.ratio:.3g} times less variance (correlation {spread.correlation:+.2f})"
 
 
 def growth(drift: Sequence[Drift]) -> list[str]:

@@ -82,6 +82,12 @@ class Console:
         if manifest["pairing"] is not None and request["changes"]:
             self.say(f"  {pairing_in_words(manifest['pairing'])}")
 
+    def goes_on(self, step: int, steps: int) -> None:
+        """The run was stopped before, and is continued."""
+        self.log(f"goes on from step {step:,}")
+        about = f"{self.position} {self._name}: " if self.position else ""
+        self.show(self.rich, f"{about}goes on from step {step:,}" + (f" of {steps:,}" if self.position else ""))
+
     def end(self, result: Mapping[str, Any]) -> None:
         """A run has finished or diverged."""
         sentence = outcome(result)
@@ -166,7 +172,7 @@ class RunProgress:
         """Training begins, or goes on from `step`."""
         self._steps, self._began_at, self._clock = steps, step, time.monotonic()
         if step:
-            (self.console.log if self.console.position else self.console.say)(f"goes on from step {step:,}")
+            self.console.goes_on(step, steps)
         if self.console.rich.is_terminal:
             label = TextColumn("{task.description}")
             columns = (label, BarColumn(bar_width=None), TimeRemainingColumn())

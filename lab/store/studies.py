@@ -10,46 +10,24 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from lab.errors import ConfigError, StoreError
 from lab.files import make_folder, read_rows, read_sealed, sealed, write_json
+from lab.store.declaration import SCHEMA, Declaration, DeclaredArm, parse_declaration
 from lab.store.layout import run_folders, store
 from lab.store.plain import plain
+from lab.store.runs import newest_number
 
-SCHEMA = 1
-LARGEST = 1e300  # a whole number in JSON may be too large for a float
 # A name that is a file's name as it is, on a disk that knows no capital letters too.
 SAFE = re.compile(r"[a-z0-9][a-z0-9._=+-]{0,59}")
-FIELDS = {"schema", "name", "baseline", "lock", "question", "by_hand", "arms", "looks", "smallest_effect", "asked_before"}
-
-
-@dataclass(frozen=True)
-class DeclaredArm:
-    """One arm as it was declared: its label, and what it is without its code."""
-
-    label: str
-    change_id: str
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """One study under one lock. None for looks or smallest_effect: the pin's own."""
-
-    name: str
-    baseline: str
-    lock: str
-    question: str
-    by_hand: bool  # by a file of conf/study: its arms are all that it will ever have
-    arms: tuple[DeclaredArm, ...]
-    looks: tuple[int, ...] | None = None
-    smallest_effect: float | None = None
-    asked_before: int = 0  # requests for arms of it that were there before its rules: these weren't fixed before the data. Counted here
+COUNTER = ".requests"  # lab/store/runs.py counts there
+CONFIRM = "confirm"  # what `lab confirm` asks for
+OF_VERBS = frozenset({"screening", CONFIRM, "selfcheck"})  # the study of single runs, and those that a verb names itself
 
 
 def studies(runs: Path, baseline: str) -> Path:
@@ -68,16 +46,42 @@ def file_name(study: str, lock: str) -> str:
 def declare(root: Path, declaration: Declaration) -> Declaration:
     """Write a study down, or add its new arms to what was declared under this name and lock. Returns what stands now.
 
-    Raises ConfigError where it contradicts what was declared, and StoreError where that can't be read.
+    Raises ConfigError where it contradicts what was declared or takes a name that isn't free, and StoreError where what was declared
+    can't be read.
     """
+    if declaration.by_hand:
+        require_free(declaration.name)
     folder = studies(store(root), declaration.baseline)
     path = folder / file_name(declaration.name, declaration.lock)
     with locked(folder):
         earlier = read_earlier(path, declaration)
         now = first(root, declaration) if earlier is None else grown(earlier, declaration)
+        if any(arm.after is None for arm in now.arms if earlier is None or arm not in earlier.arms):
+            now = stamped(now, earlier.arms if earlier is not None else (), newest_request(root))
         if now != earlier:
             write_json(path, sealed({"schema": SCHEMA} | asdict(now)))
     return now
+
+
+def require_free(name: str) -> None:
+    """A study by hand doesn't take a name under which runs are asked for without it. Raises ConfigError."""
+    if name in OF_VERBS:
+        raise ConfigError(f"study `{name}`: that name is the lab's own ({', '.join(sorted(OF_VERBS))})\ngive the study another name")
+
+
+def stamped(now: Declaration, known: Iterable[DeclaredArm], newest: int) -> Declaration:
+    """A declaration whose new arms tell before which requests they were declared: only those may be judged by its rules."""
+    known = set(known)
+    return replace(now, arms=tuple(arm if arm in known else replace(arm, after=newest) for arm in now.arms))
+
+
+def newest_request(root: Path) -> int:
+    """The number of the newest request, by the store's counter where it has one; else by the requests themselves."""
+    try:
+        text = (store(root) / COUNTER).read_text(errors="replace").strip()
+    except FileNotFoundError:
+        text = ""
+    return int(text) if text.isdigit() and len(text) < 19 else newest_number(root)
 
 
 @contextmanager
@@ -181,54 +185,3 @@ def read_declarations(runs: Path, baseline: str) -> tuple[list[Declaration], lis
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
             damaged.append((path.relative_to(runs).as_posix(), why.replace(str(path), path.name)))
     return found, damaged
-
-
-def parse_declaration(content: Mapping[str, Any], baseline: str) -> Declaration:
-    """What a file in this baseline's folder declares. Raises ValueError for anything that `declare` doesn't write."""
-    if content.get("schema") != SCHEMA:
-        raise ValueError(f"schema {content.get('schema')!r}, this version reads {SCHEMA}")
-    texts = ("name", "baseline", "lock", "question")
-    odd = [name for name in texts if not isinstance(content.get(name), str)]
-    odd += [] if isinstance(content.get("by_hand"), bool) else ["by_hand"]
-    odd += [] if are_arms(content.get("arms")) else ["arms"]
-    odd += [] if are_looks(content.get("looks")) else ["looks"]
-    odd += [] if is_effect(content.get("smallest_effect")) else ["smallest_effect"]
-    odd += [] if is_count(content.get("asked_before")) else ["asked_before"]
-    odd += sorted(FIELDS - content.keys() - set(odd))
-    if odd:
-        raise ValueError(f"{', '.join(map(repr, odd))}: not as {'it is' if len(odd) == 1 else 'they are'} written")
-    if content["baseline"] != baseline:
-        raise ValueError(f"it is about baseline {content['baseline']!r}, and lies with those of {baseline!r}")
-    arms = tuple(DeclaredArm(arm["label"], arm["change_id"]) for arm in content["arms"])
-    looks = None if content["looks"] is None else tuple(content["looks"])
-    return Declaration(
-        **{name: content[name] for name in texts},
-        by_hand=content["by_hand"],
-        arms=arms,
-        looks=looks,
-        smallest_effect=content["smallest_effect"],
-        asked_before=content["asked_before"],
-    )
-
-
-def is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-
-
-def are_arms(value: Any) -> bool:
-    keys = ("label", "change_id")
-    return isinstance(value, list) and all(isinstance(arm, dict) and all(isinstance(arm.get(key), str) for key in keys) for arm in value)
-
-
-def are_looks(value: Any) -> bool:
-    """None, or rising numbers of seeds, as a pin's judgement has them."""
-    if value is None:
-        return True
-    if not isinstance(value, list) or not value or not all(isinstance(n, int) and not isinstance(n, bool) for n in value):
-        return False
-    return value[0] >= 2 and all(a < b for a, b in pairwise(value)) and value[-1] < 2**31
-
-
-def is_effect(value: Any) -> bool:
-    """None, or a D: a positive number."""
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < LARGEST)

@@ -29,6 +29,7 @@ from lab.config.diff import say
 from lab.config.options import STUDIES, read_yaml
 from lab.config.ranges import nearest
 from lab.errors import ConfigError, LabError, OneChangeError
+from lab.store.studies import require_free
 from lab.sweep.arms import factor_hash
 from lab.sweep.listed import makes_an_arm
 
@@ -91,6 +92,10 @@ def read_study(composer: Composer, name: str) -> Declared | None:
     if not NAME.fullmatch(name) or not path.is_file():
         return None
     file = f"conf/{STUDIES}/{name}.yaml"
+    try:
+        require_free(name)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
     with words.explained((), composer.files):
         tree = read_yaml(path)
     for key in tree:

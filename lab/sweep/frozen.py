@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.files import read_json, write_file, write_json
-from lab.store.studies import Declaration, DeclaredArm, declare
+from lab.store.declaration import Declaration, DeclaredArm
+from lab.store.layout import store
+from lab.store.studies import declare, file_name, grown, read_earlier, studies
 from lab.sweep.plan import Plan
 
 COLUMNS = ("number", "arm", "seed", "identity", "directory", "overrides")
@@ -38,7 +40,24 @@ def freeze(plan: Plan, root: Path) -> Path:
 
 
 def declare_family(plan: Plan, root: Path) -> None:
-    """Write down every arm that the plan compares, before the first of them is trained: a sweep that stops half way has its whole family.
+    """Write down every arm of the plan before the first of them is trained: a sweep that stops half way has its whole family."""
+    declaration = declaration_of(plan)
+    if declaration is not None:
+        declare(root, declaration)
+
+
+def require_declarable(plan: Plan, root: Path) -> None:
+    """Raise what `declare_family` would, and write nothing."""
+    declaration = declaration_of(plan)
+    if declaration is not None:
+        path = studies(store(root), declaration.baseline) / file_name(declaration.name, declaration.lock)
+        earlier = read_earlier(path, declaration)
+        if earlier is not None:
+            grown(earlier, declaration)
+
+
+def declaration_of(plan: Plan) -> Declaration | None:
+    """What a plan declares: its study with its arms; None where it compares none.
 
     An edit of the code is no arm of a plan: it is found out beside the baseline, and counts from its request on.
     """
@@ -47,16 +66,16 @@ def declare_family(plan: Plan, root: Path) -> None:
         for row in plan.rows
         if row.job.changes and all(change["kind"] != "code" for change in row.job.changes)
     )
-    if arms:
-        asked = plan.asked
-        declaration = Declaration(
-            name=plan.study,
-            baseline=plan.baseline,
-            lock=plan.lock,
-            question=asked.question,
-            by_hand=asked.by_hand,
-            arms=tuple(arms),
-            looks=asked.looks,
-            smallest_effect=asked.smallest_effect,
-        )
-        declare(root, declaration)
+    if not arms:
+        return None
+    asked = plan.asked
+    return Declaration(
+        name=plan.study,
+        baseline=plan.baseline,
+        lock=plan.lock,
+        question=asked.question,
+        by_hand=asked.by_hand,
+        arms=tuple(arms),
+        looks=asked.looks,
+        smallest_effect=asked.smallest_effect,
+    )

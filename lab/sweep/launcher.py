@@ -20,8 +20,8 @@ from lab.store.console import Console
 from lab.sweep.plan import Plan, Row
 
 
-def launch(plan: Plan, folder: Path) -> list[Row]:
-    """Train what is missing. Returns the rows that failed; raises Interrupted when a signal asked to stop."""
+def launch(plan: Plan, folder: Path, what: str = "the sweep") -> list[Row]:
+    """Train what is missing. Returns the rows that failed; raises Interrupted when a signal asked to stop `what`."""
     failed: list[Row] = []
     with forwarding() as running:
         for row in plan.rows:
@@ -38,7 +38,7 @@ def launch(plan: Plan, folder: Path) -> list[Row]:
                 status = 1
             if running.asked:
                 raise Interrupted(
-                    "the sweep was stopped\ntype the same again to go on: finished runs are kept, the last continues where it was"
+                    f"{what} was stopped\ntype the same again to go on: finished runs are kept, the last continues where it was"
                 )
             if status != 0:
                 failed.append(row)

@@ -15,6 +15,13 @@ from lab.errors import ConfigError
 
 TEXTS = ("note", "why", "study", "data.path")
 NOT_LISTED = ("baseline", "device", "data", "trainer")  # groups whose options make no arm
+VERBS = {"selfcheck": "python -m lab selfcheck", "confirm": "python -m lab confirm ARM"}  # studies that only these ask for
+
+
+def refuse_study_of_a_verb(study: str | None) -> None:
+    """Raise ConfigError for a study whose arms and seeds a verb chooses: typed by hand it would mix others in."""
+    if study in VERBS:
+        raise ConfigError(f"study={study} is made by a verb, and by nothing else\ntype {VERBS[study]}, or give your study another name")
 
 
 def sort_words(typed: Sequence[str], composer: Composer) -> tuple[list[str], dict[str, list[str]], list[int]]:

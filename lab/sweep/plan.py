@@ -5,8 +5,9 @@ All arms are composed and checked here, before the first run starts; the plan ho
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -14,16 +15,21 @@ from lab.ablate.rule import Tally, count_changes
 from lab.config import words
 from lab.config.compose import Composer
 from lab.config.misread import with_texts_quoted
+from lab.config.options import STUDIES
+from lab.config.ranges import nearest
 from lab.edits import Edits
 from lab.errors import ConfigError, StoreError
 from lab.files import sha256_of
 from lab.request import Identified, Identifier, Job, job_of
 from lab.runner import folder_of, place
 from lab.store.layout import RunFolder
+from lab.store.plain import plain
 from lab.store.runs import status_of
 from lab.sweep.arms import distinct, factor_hash, judge_values, refuse_single_values
 from lab.sweep.declared import family_of, read_study
-from lab.sweep.listed import sort_words
+from lab.sweep.listed import refuse_study_of_a_verb, sort_words
+
+UNNAMED = "screening"  # where single runs fall that name no study
 
 
 @dataclass(frozen=True)
@@ -90,13 +96,16 @@ def make_plan(composer: Composer, typed: Sequence[str], command: str, say: Calla
 
     `replay`: an edit of the code since the baseline's runs is tried out now, and what comes out is told to `say`.
     """
-    return plan_of(composer, ask(composer, with_texts_quoted(typed)), command, say, replay=replay)
+    made = plan_of(composer, ask(composer, with_texts_quoted(typed)), command, say, replay=replay)
+    require_something(made, composer)
+    return made
 
 
 def ask(composer: Composer, typed: Sequence[str]) -> Asked:
     """What the words of a sweep ask for. Raises LabError for an arm that makes no fair comparison."""
     fixed, listed, seeds = sort_words(typed, composer)
     named = words.study_of(fixed)
+    refuse_study_of_a_verb(named)
     declared = read_study(composer, named) if named is not None else None
     if declared is not None:
         if listed:
@@ -113,6 +122,8 @@ def ask(composer: Composer, typed: Sequence[str]) -> Asked:
             looks=declared.looks,
             smallest_effect=declared.smallest_effect,
         )
+    if named is not None and os.path.lexists(composer.conf / STUDIES / f"{named}.yaml"):
+        raise ConfigError(f"conf/{STUDIES}/{named}.yaml isn't a plain file that can be read\nput one in its place, or remove it")
     start = count_changes(composer, tuple(fixed))
     refuse_single_values(start, listed)
     judged = {key: judge_values(composer, fixed, key, values) for key, values in listed.items()}
@@ -120,16 +131,30 @@ def ask(composer: Composer, typed: Sequence[str]) -> Asked:
     return Asked(tuple(arms), tuple(seeds), named or "", cells=prod(len(distinct(tallies)) for tallies in judged.values()))
 
 
+def require_something(made: Plan, composer: Composer) -> None:
+    """A study that was named has an arm: a name that was mistyped would otherwise be a sweep of the baseline alone. Raises ConfigError.
+
+    Edited code is an arm too, and may be one where that isn't known yet.
+    """
+    name = made.asked.study
+    if not name or name == UNNAMED or made.untried or any(row.job.changes for row in made.rows):
+        return
+    raise ConfigError(
+        f"no conf/{STUDIES}/{plain(name)}.yaml{nearest(name, composer.files.studies)}\n"
+        f"a study that no file declares lists its arms: python run.py --multirun study={words.shell(plain(name))} hooks=none,grad_clip"
+    )
+
+
 def plan_of(composer: Composer, asked: Asked, command: str, say: Callable[[str], None] = print, *, replay: bool = False) -> Plan:
     """The runs of what was asked for, each identified; see `make_plan`."""
     start = asked.tallies[0]
     judgement = start.pin.judgement
     seeds = asked.seeds or tuple(judgement["seeds"][: (asked.looks or judgement["looks"])[0]])
-    jobs = [job_of(tally, composer.root, command, seed=seed) for seed in seeds for tally in asked.tallies]
     family = sha256_of({"lock": start.pin.sha256, "arms": sorted(factor_hash(tally) for tally in asked.tallies)})
     study = asked.study or f"sweep-{family[:8]}"
+    jobs = [job_of(tally, composer.root, command, study, seed) for seed in seeds for tally in asked.tallies]
     identifier, edits = Identifier(composer.root), Edits(composer.root, say)
-    settled = [edits.settle(identifier.identify(replace(job, study=study)), replay=replay) for job in jobs]
+    settled = [edits.settle(identifier.identify(job), replay=replay) for job in jobs]
     rows = [row(number, identified) for number, identified in enumerate(settled, 1)]
     identified_by: dict[str, Any] = {"family": family, "study": study, "runs": [each.identified.identity for each in rows]}
     if asked.by_hand:

@@ -15,7 +15,7 @@ from lab.store.console import duration
 from lab.store.layout import run_folders
 from lab.store.plain import plain
 from lab.store.runs import read_result, status_of
-from lab.sweep.plan import Plan
+from lab.sweep.plan import Plan, Row
 
 WIDEST_ARM = 32  # columns for an arm's label; a longer one is folded
 
@@ -42,16 +42,23 @@ def print_plan(plan: Plan) -> None:
         for label, states in arms.items():
             table.add_row(Text(label), counts(states))
     console.print(table)
-    missing = [row for row in plan.rows if row.status not in ("finished", "diverged")]
+    console.print(left_to_train(plan) if missing_of(plan) else f"nothing to train; next: python -m lab report --baseline {plan.baseline}")
+
+
+def missing_of(plan: Plan) -> list[Row]:
+    """The runs without an outcome."""
+    return [row for row in plan.rows if row.status not in ("finished", "diverged")]
+
+
+def left_to_train(plan: Plan) -> str:
+    """How many runs are still to be trained, and how long that will take where it can be known."""
+    missing = len(missing_of(plan))
     if not missing:
-        console.print(f"nothing to train; next: python -m lab report --baseline {plan.baseline}")
-        return
+        return f"nothing to train: all {len(plan.rows)} runs are there"
     seconds = seconds_of_a_run(plan)
-    cost = (
-        "their cost is unknown until one has finished" if seconds is None else f"about {duration(seconds * len(missing))} on this machine"
-    )
+    cost = "their cost is unknown until one has finished" if seconds is None else f"about {duration(seconds * missing)} on this machine"
     most = "at most " if plan.untried else ""  # an inert edit leaves the baseline's runs as they are
-    console.print(f"{most}{len(missing)} of {len(plan.rows)} runs to train: {cost}")
+    return f"{most}{missing} of {len(plan.rows)} runs to train: {cost}"
 
 
 def labels(plan: Plan) -> list[str]:

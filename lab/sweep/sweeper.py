@@ -14,6 +14,7 @@ from lab.store.console import Console
 from lab.sweep.frozen import declare_family, freeze
 from lab.sweep.launcher import launch
 from lab.sweep.plan import Plan, Row, make_plan
+from lab.sweep.show import left_to_train
 
 
 class SweepFailed(LabError):
@@ -42,7 +43,7 @@ def report(plan: Plan, root: Path, folder: Path, console: Console) -> None:
 
     lab = load(root / "runs")
     facts = tell(build(root, plan.baseline, here=lambda known: plan.cohort, lab=lab))
-    print_report(facts, console.rich)
+    print_report(facts, console.rich, brief=(folder / "report.html").relative_to(root).as_posix())
     sys.stdout.flush()
     drawn = curves(lab, facts)
     for form in ("md", "html"):
@@ -54,10 +55,17 @@ def carry_out(plan: Plan, root: Path, say: Callable[[str], None]) -> tuple[Path,
     declare_family(plan, root)
     folder = freeze(plan, root)
     say(plan.sentence())
-    for each in dict.fromkeys(word for row in plan.rows for word in row.job.held if word.startswith("seed ")):
+    for each in remarks(plan):
         say(f"  {each}")
     say(f"study `{plan.study}`, plan in {folder.relative_to(root).as_posix()}/plan.csv")
+    say(left_to_train(plan))
     return folder, launch(plan, folder)
+
+
+def remarks(plan: Plan) -> list[str]:
+    """What is to be known of its runs before they start, each said once; of its baseline only what holds for it alone."""
+    rows = [row for row in plan.rows if row.job.changes] or plan.rows
+    return list(dict.fromkeys(word for row in rows for word in row.job.held if word.startswith(("seed ", "explore="))))
 
 
 def refuse_failed(plan: Plan, failed: Sequence[Row], root: Path) -> None:

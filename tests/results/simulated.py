@@ -62,8 +62,11 @@ class Standing:
     seeds: NDArray[np.int64]  # trained until then
 
 
-def follow(d: Floats, pin: Pin) -> list[Standing]:
-    """Seeds are added until an arm is decided, at the pinned looks only. All arms of a study are judged again at every look."""
+def follow(d: Floats, pin: Pin, planned: int = 0) -> list[Standing]:
+    """Seeds are added until an arm is decided, at the pinned looks only. All arms of a study are judged again at every look.
+
+    `planned` arms more are in the family, and nothing of them is trained.
+    """
     level, shape = level_in_force(pin.alpha, pin.looks), d.shape[:-1]
     smallest, mean, half, seeds = np.ones(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
     running, standings = np.ones(shape, bool), []
@@ -71,7 +74,7 @@ def follow(d: Floats, pin: Pin) -> list[Standing]:
         today, spread, p = differences(d[running, :n])
         mean[running], half[running], seeds[running] = today, critical_t(n, level) * spread / math.sqrt(n), n
         smallest[running] = np.minimum(smallest[running], p)
-        adjusted = holm_adjusted(p_of_smallest(smallest, pin.looks), shape[-1])
+        adjusted = holm_adjusted(p_of_smallest(smallest, pin.looks), shape[-1] + planned)
         standings.append(Standing(words(mean, half, adjusted, pin), adjusted, mean.copy(), half.copy(), seeds.copy()))
         running = standings[-1].word == CANNOT_TELL
     return standings

@@ -15,7 +15,8 @@ from lab.results.facts import Facts
 from lab.results.reading import Verdict
 from lab.results.report import Report, Section, build
 from lab.results.telling import tell
-from lab.store.studies import Declaration, DeclaredArm, declare
+from lab.store.declaration import Declaration, DeclaredArm
+from lab.store.studies import declare
 
 CODE = {"lab.experiment": "e" * 64, "lab.model.gpt": "f" * 64}
 # differences between seeds as a small model shows them, in bits per byte
@@ -50,7 +51,7 @@ class Store:
         """Write the lock; the default judgement has one look at three seeds and a D of 0.005."""
         self.metric = metric
         judged = {"direction": "lower", "alpha": 0.05, "smallest_effect": 0.005, "looks": [3], "seeds": list(range(12)), **judgement}
-        composition = {"judgement": judged, "trainer": {"evaluation": {"metric": metric}}}
+        composition = {"judgement": judged, "trainer": {"evaluation": {"metric": metric}}, "data": {"test_fraction": 0.05}}
         option, path = option_path(self.root, self.name), lock_path(self.root, self.name)
         option.parent.mkdir(parents=True, exist_ok=True)
         option.write_text("# @package _global_\nmodel:\n  n_layers: 2\n")

@@ -43,6 +43,15 @@ def test_an_empty_store_has_empty_frames_with_all_columns(tmp_path: Path):
         assert [str(kind) for kind in frame.dtypes] == list(columns.values())
 
 
+def test_a_lab_says_in_one_line_what_it_is_and_when_its_folder_is_not_there(store: Store, tmp_path: Path):
+    store.baseline(2)
+    store.name = "other"
+    store.run("baseline", 5)
+    (store.root / "runs" / "other" / "broken" / "seed=0-000000000000").mkdir(parents=True)
+    assert repr(lab(store)) == f"Lab(3 runs, 2 baselines, 1 left out; {store.root / 'runs'})"
+    assert repr(load(tmp_path / "runz")) == f"Lab(no such folder: {tmp_path / 'runz'})"
+
+
 def test_a_run_is_a_row(store: Store):
     store.run("hooks=ema", 3, 2.05)
     row = lab(store).runs.iloc[0]

@@ -111,3 +111,22 @@ def test_a_pin_that_judges_nats_has_curves_of_nats(store: Store) -> None:
 def test_without_rows_there_is_no_curve(store: Store) -> None:
     store.baseline(3)
     assert found(store) == ()
+
+
+def test_what_an_arm_is_compared_with_is_the_baseline_on_the_same_seeds(store: Store) -> None:
+    for seed, folder in enumerate(store.baseline(3)):
+        write(folder, falling(seed, shift=[0.0, 0.0, 9.0][seed]))  # a hard seed, which the arm doesn't have
+    for seed, folder in enumerate(store.shifted("hooks=ema", 2, -0.05)):
+        write(folder, falling(seed, 0.25))
+    base, arm = found(store)
+    assert arm.points[-1].mean < base.points[-1].mean  # the plain means say better
+    assert [point.difference for point in arm.points] == pytest.approx([0.25] * len(STEPS))
+    assert {point.difference for point in base.points} == {None}
+
+
+def test_an_arm_that_shares_no_finished_seed_with_the_baseline_is_compared_with_nothing(store: Store) -> None:
+    for folder in store.arm("baseline", [2.1, None], seeds=[0, 1]):
+        write(folder, falling(0))
+    for folder in store.arm("hooks=ema", [2.0], seeds=[1]):
+        write(folder, falling(1))
+    assert {point.difference for curve in found(store) for point in curve.points} == {None}

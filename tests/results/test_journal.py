@@ -1,19 +1,22 @@
 """The lab journal: every arm ever tried, with why, what happened and what was concluded; negative results beside positive ones."""
 
 import io
+import shlex
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from lab.errors import StoreError
+from lab.confirm.journal import add, told
+from lab.errors import ConfigError
 from lab.results.collect import load
 from lab.results.forms.journal import journal_to_markdown, print_journal
 from lab.results.journal import Journal, reader, said_of, write_journal
-from lab.results.named import arm_named, arms_of
+from lab.results.named import arm_named, arms_of, words_for
 from lab.store.conclusions import conclude, read_conclusions
+from lab.store.confirmations import NAME
 
-from .store import Store
+from .store import CODE, Store, digest
 
 
 def journal(store: Store, baseline: str = "*") -> Journal:
@@ -74,6 +77,90 @@ def test_a_second_conclusion_hides_no_first(store: Store):
     assert [each.text for each in read_conclusions(store.root / "runs", "demo")[0]] == ["yes", "no, after all"]
 
 
+def test_it_ends_in_a_whole_command_for_the_newest_arm_without_a_conclusion(store: Store):
+    some_work(store)
+    assert journal(store).entries[0].word == "wild"
+    for label in ("wild", "hooks=hot"):
+        conclude(store.root, "demo", digest(label, CODE), digest("change", label), label, "nothing", "no")
+    assert "the newest: python -m lab conclude hooks=ema 'your words' --baseline demo" in " ".join(printed(journal(store)).split())
+
+
+def test_each_word_of_the_journal_names_its_arm_alone(store: Store):
+    store.shifted("hooks=mine", 2, 0.0, change_id="1" * 64, arm_id="a1" * 32)
+    store.shifted("hooks=mine", 2, 0.1, change_id="2" * 64, arm_id="b2" * 32)
+    store.shifted("hooks=\x1b[2J it's", 2, 0.1, change_id="3" * 64, arm_id="c3" * 32)
+    arms = arms_of(load(store.root / "runs"), "demo")
+    words = words_for(arms)
+    assert words == ["'hooks=mine (a1a1a1)'", "'hooks=mine (b2b2b2)'", "c3c3c3"]
+    assert [arm_named(arms, *shlex.split(word), "demo") for word in words] == arms
+
+
+def test_an_arm_of_another_baseline_is_told_with_the_words_that_name_it(store: Store):
+    some_work(store)
+    store.name = "other"
+    store.pin()
+    store.shifted("hooks=ema", 1, 0.0)
+    lab = load(store.root / "runs")
+    with pytest.raises(ConfigError, match=r"\nit is in baseline `demo`: add --baseline demo$"):
+        arm_named(arms_of(lab, "other"), "model/norm=rmsnorm", "other", lab)
+    with pytest.raises(ConfigError) as refused:
+        arm_named(arms_of(lab, "other"), "model/norm=nothing", "other", lab)
+    assert "--baseline" not in str(refused.value)
+
+
+def begin(store: Store, **told: object) -> dict:
+    """A confirmation of the normalization, as it is declared."""
+    label = "model/norm=rmsnorm"
+    about = {"lock": store.lock, "arm_id": digest(label, CODE), "change_id": digest("change", label), "label": label}
+    return add(store.root / "runs" / "demo" / NAME, "declared", **{"id": "a" * 12, "seeds": [12, 13, 14], **about, **told})
+
+
+def of_norm(store: Store) -> tuple[str, ...]:
+    return tuple(f"{each.title}: {each.text}" for arm in journal(store).entries if "rmsnorm" in arm.label for each in arm.confirmations)
+
+
+def test_a_confirmation_that_was_begun_stands_at_its_arm_with_what_there_is_of_it(store: Store):
+    some_work(store)
+    declared = begin(store)
+    head = f"confirmation declared {declared['at'][:10]}: on seeds 12, 13, 14"
+    goes_on = "python -m lab confirm model.norm=rmsnorm --baseline demo goes on"
+    assert of_norm(store) == (f"{head}: 0 of 3 pairs there; {goes_on}",)
+    store.run("model/norm=rmsnorm", 12)
+    store.run("hooks=ema", 13)
+    assert "0 of 3 pairs" in of_norm(store)[0], "an arm's run alone is no pair, and another arm's is none of it"
+    store.run("baseline", 12, study="confirm")
+    assert of_norm(store) == (f"{head}: 1 of 3 pairs there; {goes_on}",)
+    assert all(not each.confirmations for each in journal(store).entries if "rmsnorm" not in each.label)
+    assert goes_on in " ".join(printed(journal(store)).split()) and "confirmation declared" in journal_to_markdown(journal(store))
+    store.pin("second")
+    assert "1 of 3 pairs there; it was declared under another pin" in of_norm(store)[0]
+
+
+def test_a_finished_confirmation_is_told_with_its_numbers_and_how_often_its_range_was_read(store: Store):
+    some_work(store)
+    declared, path = begin(store), store.root / "runs" / "demo" / NAME
+    for _ in range(2):
+        add(path, "reading", id="a" * 12, text="t" * 64, n=1)
+    add(store.root / "runs" / "other" / NAME, "reading", id="b" * 12, text="u" * 64, n=1)
+    found = {"verdict": "better", "estimate": {"mean": -0.02, "low": -0.024, "high": -0.016}, "p": 0.0123, "readings": 1, "text": "t" * 64}
+    add(path, "confirmed", **told(declared, "id", "lock", "arm_id", "change_id", "label", "seeds"), **found)
+    day = declared["at"][:10]
+    numbers = "-0.0200 bits/byte (-0.0240 to -0.0160), p = 0.012"
+    assert of_norm(store) == (
+        f"confirmed {day}: better on seeds 12, 13, 14, {numbers}; the test range was read 2 times in this store by now",
+    )
+
+
+def test_a_damaged_or_odd_line_of_confirmations_is_counted_and_hides_no_other(store: Store):
+    some_work(store)
+    begin(store, seeds=None)
+    begin(store, id="b" * 12)
+    path = store.root / "runs" / "demo" / NAME
+    path.write_bytes(path.read_bytes() + b'{"kind":"decl')
+    assert len(of_norm(store)) == 1
+    assert "demo/confirmations.jsonl: 2 damaged lines left out" in journal(store).left_out
+
+
 def test_a_torn_line_of_conclusions_is_counted_and_hides_nothing(store: Store):
     some_work(store)
     conclude(store.root, "demo", "a" * 64, "b" * 64, "x", "better", "whole")
@@ -105,7 +192,7 @@ def test_an_arm_is_named_by_its_label_in_either_spelling_or_by_its_id(store: Sto
 @pytest.mark.parametrize("word", ["model/norm=rmsnrm", "abcdefabcdef", "", "h"])
 def test_a_word_that_names_no_arm_lists_those_that_there_are(store: Store, word: str):
     some_work(store)
-    with pytest.raises(StoreError, match=r"model\.norm=rmsnorm"):
+    with pytest.raises(ConfigError, match=r"model\.norm=rmsnorm"):
         arm_named(arms_of(load(store.root / "runs"), "demo"), word, "demo")
 
 
@@ -113,7 +200,7 @@ def test_two_changes_under_one_label_are_told_apart_by_their_ids(store: Store):
     store.shifted("hooks=mine", 2, 0.0, change_id="1" * 64, arm_id="a1" * 32)
     store.shifted("hooks=mine", 2, 0.1, change_id="2" * 64, arm_id="b2" * 32)
     arms = arms_of(load(store.root / "runs"), "demo")
-    with pytest.raises(StoreError, match=r"2 arms .* fit"):
+    with pytest.raises(ConfigError, match=r"2 arms .* fit"):
         arm_named(arms, "hooks=mine", "demo")
     assert arm_named(arms, "hooks=mine (b2b2b2)", "demo").change_id == "2" * 64
 

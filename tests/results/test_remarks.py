@@ -140,15 +140,16 @@ def test_the_difference_is_told_in_steps_of_the_baseline_beside_its_extra_cost(s
 @pytest.mark.parametrize(
     ("shift", "words"),
     [
-        (-0.6, "more than twice the steps"),
-        (+0.05, "10 % fewer steps"),
-        (+0.3, "the loss of more than half of the steps"),
+        (-0.2, "40 % more steps of training"),
+        (-0.3, "more than half as many steps of training again"),
+        (+0.05, "10 % fewer steps of training"),
+        (+0.3, "the loss of more than half of the steps of training"),
     ],
 )
 def test_a_slope_is_not_stretched_beyond_what_it_was_read_from(store: Store, shift: float, words: str) -> None:
     store.baseline(3)
     store.shifted(ARM, 3, shift)
-    assert said(store, f"It is worth {words} of training, by ")
+    assert said(store, f"It is worth {words}, by ")
 
 
 def test_no_steps_are_told_where_the_loss_rose_or_another_metric_is_judged(store: Store) -> None:

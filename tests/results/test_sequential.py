@@ -77,6 +77,13 @@ def test_the_level_and_the_sequential_p_agree():
     assert sequential_p([level * 0.9999], FOUR_LOOKS) < 0.05 <= sequential_p([level * 1.01], FOUR_LOOKS)
 
 
+@pytest.mark.parametrize("alpha", [1e-3 * 0.999, 1e-5, 1e-9])
+def test_where_the_simulation_has_too_few_paths_the_level_is_bonferronis(alpha):
+    assert level_in_force(alpha, FOUR_LOOKS) == alpha / 4
+    assert sequential_p([level_in_force(alpha, FOUR_LOOKS)], FOUR_LOOKS) <= alpha
+    assert level_in_force(0.002, FOUR_LOOKS) > 0.002 / 4
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03], 3) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9], 2) == pytest.approx([1.0, 1.0])

@@ -105,3 +105,10 @@ def test_a_diverged_baseline_seed_is_left_out_of_d(auto: Store):
     effect = auto.section().effect
     assert effect.value == pytest.approx(0.005)
     assert "2 baseline seeds" in effect.origin
+
+
+def test_a_baseline_before_its_first_look_says_what_fixes_d(store: Store) -> None:
+    store.pin(smallest_effect="auto")
+    store.baseline(1)
+    (line,) = [line for line in store.facts().sections[0].head if line.startswith("D: none")]
+    assert line.endswith("1 of 3 seeds are there. To reach it: python run.py --multirun baseline=demo seed=1,2")

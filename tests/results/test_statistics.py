@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from lab.results.statistics import (
+    MOST_EXACT_FLIPS,
+    RANDOM_FLIPS,
     differences,
     document_error,
     half_width,
@@ -133,6 +136,11 @@ def test_the_sign_flip_p_counts_every_pattern(n):
     d = np.random.default_rng(n).normal(0.5, 1.0, n)
     sums = [abs(np.dot(signs, d)) for signs in itertools.product((-1, 1), repeat=n)]
     assert sign_flip(list(d)) == pytest.approx(np.mean(np.array(sums) >= abs(d.sum()) - 1e-12))
+
+
+def test_the_page_tells_up_to_how_many_seeds_the_sign_flip_is_exact_and_how_many_patterns_are_drawn_above():
+    page = " ".join((Path(__file__).parents[2] / "docs/the-statistics.md").read_text().split())
+    assert f"All patterns up to {MOST_EXACT_FLIPS} seeds; above, {RANDOM_FLIPS:,} of them under a fixed seed." in page
 
 
 def test_ties_count_and_the_smallest_sign_flip_p_is_two_patterns_of_all():

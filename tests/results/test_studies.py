@@ -12,7 +12,8 @@ from lab.errors import ConfigError, StoreError
 from lab.files import read_sealed, sealed, write_json
 from lab.results.pin import read_pin
 from lab.results.studies import Study, rules_of
-from lab.store.studies import Declaration, DeclaredArm, declare, file_name, read_declarations
+from lab.store.declaration import Declaration, DeclaredArm
+from lab.store.studies import declare, file_name, read_declarations
 
 from .store import BASE, CODE, Store, digest
 
@@ -42,8 +43,8 @@ def test_a_declared_arm_counts_although_nothing_of_it_was_trained(store: Store) 
     report = store.report()
     assert report.tried == 3
     assert [(each.label, each.why) for each in report.unread] == [
-        (CLIP, "declared in study norms, and not asked for yet"),
-        (Z_LOSS, "declared in study norms, and not asked for yet"),
+        (CLIP, "declared in study norms; no request for it is in this store"),
+        (Z_LOSS, "declared in study norms; no request for it is in this store"),
     ]
 
 
@@ -78,8 +79,96 @@ def test_an_arm_of_another_study_that_is_declared_here_counts_in_both_and_is_tri
     store.shifted(EMA, 3, -0.05, study="first")
     store.declare("second", EMA, CLIP)
     store.shifted(CLIP, 3, -0.05, study="second")
-    assert (store.verdict(EMA).evidence.arm.study, store.verdict(EMA).family, store.verdict(CLIP).family) == ("first", 1, 2)
+    assert (store.verdict(EMA).evidence.arm.study, store.verdict(EMA).family, store.verdict(CLIP).family) == ("first", 2, 2)
     assert store.report().tried == 2
+
+
+def seven_of_eight(store: Store) -> None:
+    """Eight arms declared in one study, seven of which were trained in it."""
+    store.pin(looks=[5])
+    store.declare("eight", EMA, *(f"hooks=h{number}" for number in range(7)), looks=(5,), smallest_effect=0.001)
+    store.baseline(5)
+    for number in range(7):
+        store.shifted(f"hooks=h{number}", 5, 0.0, wobble=5, study="eight")
+
+
+def test_an_arm_of_a_declared_study_does_not_escape_its_family_by_being_asked_for_alone_first(store: Store) -> None:
+    seven_of_eight(store)
+    folders = store.shifted(EMA, 5, -0.0042, wobble=3, study="screening")
+    first = store.verdict(EMA)
+    for folder in folders:
+        store.ask(folder, EMA, study="eight")
+    for verdict in (first, store.verdict(EMA)):
+        assert verdict.evidence.p is not None and verdict.evidence.p < 0.05  # alone, it would be called better
+        assert (verdict.word, verdict.family, verdict.p) == ("cannot tell", 8, pytest.approx(8 * verdict.evidence.p))
+        assert verdict.reading.startswith("hooks=ema: cannot tell (also in study screening; judged by the rules of eight). ")
+        assert (verdict.rules.looks, verdict.smallest_effect) == ((5,), 0.001)
+
+
+def test_an_arm_that_was_asked_for_before_it_was_declared_keeps_the_rules_of_its_first_request_and_counts_in_both(store: Store) -> None:
+    store.baseline(3)
+    store.shifted(EMA, 1, -0.05, study="screening")
+    store.declare("norms", EMA, CLIP, Z_LOSS, looks=(2,), by_hand=True, question="?")
+    store.shifted(EMA, 3, -0.05, seeds=[1, 2, 3], study="norms")
+    verdict = store.verdict(EMA)
+    assert (verdict.evidence.arm.studies, verdict.rules.looks, verdict.family) == (("screening", "norms"), (3,), 3)
+    assert "(also in study norms; judged by the rules of screening)" in verdict.reading
+
+
+def test_of_several_declarations_before_an_arms_first_request_its_own_study_stands_and_else_the_oldest(store: Store) -> None:
+    store.declare("older", EMA, CLIP, looks=(2,))
+    store.baseline(3)
+    store.declare("a-newer", EMA, CLIP)
+    store.shifted(EMA, 3, -0.05, study="a-newer")
+    store.shifted(CLIP, 3, -0.05, study="screening")
+    assert [store.verdict(label).evidence.arm.study for label in (EMA, CLIP)] == ["a-newer", "older"]
+
+
+def test_a_declaration_of_an_older_version_tells_no_time_and_takes_no_arm_over(store: Store) -> None:
+    store.declare("norms", EMA, CLIP)
+    path = the_file(store, "norms")
+    content = read_sealed(path)
+    for each in content["arms"]:
+        del each["after"]
+    write_json(path, sealed({key: value for key, value in content.items() if key != "sha256_of_this"}))
+    store.baseline(3)
+    store.shifted(EMA, 3, -0.05, study="screening")
+    assert (store.verdict(EMA).evidence.arm.studies, store.verdict(EMA).family) == (("screening", "norms"), 2)
+
+
+def test_newer_code_of_a_declared_change_stays_in_its_family(store: Store) -> None:
+    store.declare("norms", EMA, CLIP, Z_LOSS)
+    store.baseline(3)
+    store.shifted(EMA, 3, -0.05, study="screening")
+    store.shifted(EMA, 3, -0.05, study="alone", code={**CODE, "lab.hooks.ema": "9" * 64})
+    assert store.verdict(EMA).evidence.arm.studies == ("norms", "alone", "screening")
+    assert store.verdict(EMA).family == 4  # and both codes count
+
+
+def test_more_studies_than_a_mark_can_name_are_counted(store: Store) -> None:
+    store.baseline(3)
+    folder = store.shifted(EMA, 3, -0.05)[0]
+    for number in range(5):
+        store.ask(folder, EMA, study=f"s{number}")
+    assert "(also in 5 other studies; judged by the rules of norms)" in store.verdict(EMA).reading
+
+
+def test_an_arm_with_damaged_lines_of_requests_may_have_a_larger_family(store: Store) -> None:
+    store.baseline(3)
+    path = store.shifted(EMA, 3, -0.05)[1] / "requests.jsonl"
+    store.shifted(CLIP, 3, -0.05)
+    path.write_text(path.read_text() + '{"number": 9, "study": "ei\n')
+    assert "better (lines of its requests are damaged, so its family may be larger). " in store.verdict(EMA).reading
+    assert "may be larger" not in store.verdict(CLIP).reading
+
+
+@pytest.mark.parametrize("name", ["screening", "confirm", "selfcheck"])
+def test_a_study_by_hand_takes_no_name_under_which_runs_are_asked_for_without_it(store: Store, name: str) -> None:
+    with pytest.raises(ConfigError, match="the lab's own"):
+        store.declare(name, EMA, by_hand=True, looks=(2,))
+    assert declared(store) == []
+    store.declare(name, EMA)
+    assert [each.name for each in declared(store)] == [name]
 
 
 def test_a_change_stays_in_the_study_of_its_first_request_under_newer_code_and_in_another_cohort(store: Store) -> None:
@@ -362,7 +451,7 @@ def test_a_declaration_is_plain_sealed_json_of_the_agreed_form(store: Store) -> 
         "lock": store.lock,
         "question": "which?",
         "by_hand": True,
-        "arms": [{"label": EMA, "change_id": digest("change", EMA)}],
+        "arms": [{"label": EMA, "change_id": digest("change", EMA), "after": 0}],
         "looks": [8],
         "smallest_effect": None,
         "asked_before": 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -157,7 +158,7 @@ def test_what_an_arm_moves_is_told_leaf_by_leaf(store: Store) -> None:
         ),
         (
             "python run.py model/norm=rmsnorm note='two words' seed=1",
-            "python run.py model/norm=rmsnorm 'note=two words' seed=2; python run.py seed=2",
+            "python run.py model/norm=rmsnorm seed=2; python run.py seed=2",
         ),
         ("python run.py 'cut in a quote", ""),
         ("rm -rf /", ""),
@@ -170,6 +171,15 @@ def test_the_next_looks_command_is_the_arms_own_with_the_pending_seeds(store: St
     following = arm(store).next
     assert following is not None
     assert (following.seeds, following.pending, following.command) == (3, (2,), command)
+
+
+def test_the_next_look_of_a_study_by_hand_is_asked_for_by_its_name(store: Store) -> None:
+    store.declare("parts", ARM, by_hand=True)
+    store.baseline(2)
+    store.shifted(ARM, 2, -0.05, study="parts", command="python run.py --multirun model/norm=layernorm,rmsnorm study=parts")
+    following = arm(store).next
+    assert following is not None
+    assert following.command == "python run.py --multirun study=parts baseline=demo seed=2"
 
 
 def test_single_runs_of_several_seeds_become_a_loop_without_what_is_there(store: Store) -> None:
@@ -216,6 +226,43 @@ def test_a_study_whose_declaration_is_damaged_marks_its_verdicts(store: Store) -
         "model.norm=rmsnorm: better (the declaration of its study is damaged, so its family may be larger). "
     )
     assert any(path.name in line for line in told(store).lists["Left out"])
+
+
+EXPECTED = "Each study may err with chance 0.05; over 3 studies about 0.15 false claims are expected."
+
+
+def test_several_studies_with_judged_arms_say_how_many_false_claims_are_to_be_expected(store: Store) -> None:
+    store.baseline(3)
+    store.shifted(ARM, 3, -0.05, study="a")
+    store.shifted("hooks=young", 2, -0.05, study="young")
+    store.declare("planned", "hooks=ema")
+    assert not any("may err" in line for line in told(store).head)
+    store.shifted("hooks=b", 3, -0.05, study="b")
+    store.shifted("hooks=c", 3, -0.05, study="c")
+    assert EXPECTED in told(store).head
+    store.baseline(3, cohort="d" * 64)
+    store.shifted(ARM, 3, +0.05, cohort="d" * 64, study="a")
+    assert "Each study in each cohort may err with chance 0.05; over 4 of them about 0.2 false claims are expected." in told(store).head
+
+
+def test_requests_that_are_gone_from_the_store_are_told(store: Store) -> None:
+    store.baseline(3)
+    (folder, *_) = store.shifted("hooks=loser", 3, +0.05)
+    store.shifted(ARM, 3, -0.05)
+    assert "Other requests" not in told(store).lists
+    shutil.rmtree(folder.parent)
+    assert told(store).lists["Other requests"] == (
+        "3 of 9 requests are no longer in this store (deleted folders, damaged lines): arms among them aren't counted as tried",
+    )
+
+
+@pytest.mark.parametrize(("alpha", "level"), [(0.05, "95 %"), (0.1, "90 %"), (0.07, "93 %"), (1e-7, "99.99999 %")])
+def test_an_interval_is_named_by_every_digit_of_its_level(store: Store, alpha: float, level: str) -> None:
+    store.pin(alpha=alpha, looks=[3, 5])
+    store.baseline(3)
+    store.shifted(ARM, 3, 0.0, wobble=20)
+    assert f", {level} interval (adjusted for 2 looks) " in arm(store).reading
+    assert "each at 0.0000" not in " ".join(told(store).head)
 
 
 def test_each_cohort_is_a_section_and_no_number_crosses(store: Store) -> None:

@@ -208,6 +208,74 @@ def test_all_diverging_on_three_seeds_is_too_little_to_say_unstable(store: Store
     assert store.verdict("hooks=hot").word == "cannot tell"
 
 
+def test_all_of_eight_against_none_is_unstable_however_many_arms_there_are(store: Store):
+    store.pin(looks=[8])
+    store.baseline(8)
+    store.arm("hooks=hot", [None] * 8)
+    for arm in range(12):
+        store.run(f"hooks=h{arm}", 0, status="unfinished")
+    verdict = store.verdict("hooks=hot")
+    assert (verdict.word, verdict.family) == ("unstable", 13)
+    assert "McNemar's exact p = 0.008" in verdict.reading
+
+
+def test_a_divergence_between_the_looks_bars_better(store: Store):
+    store.pin(looks=[3, 5])
+    store.baseline(5)
+    store.shifted("hooks=hot", 3, -0.05)
+    assert store.verdict("hooks=hot").word == "better"
+    store.run("hooks=hot", 3, status="diverged")
+    verdict = store.verdict("hooks=hot")
+    assert (verdict.word, verdict.stop, verdict.p) == ("cannot tell", "", None)
+    assert "1 of 4 runs diverged here, 0 of 4 in the baseline (at the judged look 0 of 3 and 0 of 3, " in verdict.reading
+    assert "4 of 5 seeds: -0.0498 so far over 3 stable seeds, no verdict between looks." in verdict.reading
+
+
+def test_divergences_beyond_the_last_look_bar_every_plain_word(store: Store):
+    for number, shift in enumerate((-0.05, 0.05, 0.0)):
+        other = Store(store.root / f"{number}")
+        other.baseline(5)
+        other.shifted("hooks=hot", 3, shift)
+        assert other.verdict("hooks=hot").word in ("better", "worse", "no difference")
+        other.arm("hooks=hot", [None, None], seeds=[3, 4])
+        verdict = other.verdict("hooks=hot")
+        assert (verdict.word, verdict.stop) == ("cannot tell", "last look")
+        assert "2 of 5 runs diverged here, 0 of 5 in the baseline (at the judged look 0 of 3 and 0 of 3, " in verdict.reading
+
+
+def test_a_divergence_beside_which_the_baseline_has_no_run_bars_better_too(store: Store):
+    store.baseline(3)
+    store.shifted("hooks=hot", 3, -0.05)
+    store.run("hooks=hot", 7, status="diverged")
+    assert store.verdict("hooks=hot").word == "cannot tell"
+    assert "1 of 4 runs diverged here, 0 of 3 in the baseline (at the judged look 0 of 3 and 0 of 3, " in store.verdict("hooks=hot").reading
+
+
+def test_the_baselines_divergence_beyond_the_look_counts_for_the_arms_that_have_that_seed(store: Store):
+    store.arm("baseline", [*BASE[:3], None])
+    store.shifted("hooks=three", 3, -0.05)
+    store.shifted("hooks=four", 4, -0.05)
+    assert [store.verdict(f"hooks={name}").word for name in ("three", "four")] == ["better", "cannot tell"]
+    assert "0 of 4 runs diverged here, 1 of 4 in the baseline" in store.verdict("hooks=four").reading
+
+
+def test_a_divergence_outside_the_pinned_seeds_is_listed_and_bars_nothing(store: Store):
+    store.baseline(3)
+    store.shifted("hooks=ema", 3, -0.05)
+    store.run("hooks=ema", 99, status="diverged")
+    assert store.verdict("hooks=ema").word == "better"
+
+
+def test_runs_that_were_there_before_this_pin_are_told(store: Store):
+    folders = store.shifted("hooks=ema", 2, -0.05)
+    store.pin(lock="second")
+    store.baseline(3)
+    for folder in folders:
+        store.ask(folder, "hooks=ema")
+    store.run("hooks=ema", 2, BASE[2] - 0.051)
+    assert store.verdict("hooks=ema").reading.startswith("hooks=ema: better (2 of its runs were there before this pin). ")
+
+
 def test_before_the_first_look_there_are_estimates_and_no_verdict(store: Store):
     store.baseline(3)
     store.shifted("model/norm=rmsnorm", 2, -0.05)
@@ -267,6 +335,16 @@ def test_a_crossing_that_is_not_confirmed_is_not_a_claim(store: Store):
     assert "not confirmed" in verdict.reading
 
 
+def test_a_crossing_that_is_not_confirmed_is_no_equality_either(store: Store):
+    store.pin(looks=[3, 8], smallest_effect=0.2)
+    store.baseline(8)
+    later = [base + 0.04 * (-1) ** seed for seed, base in enumerate(BASE[3:8])]
+    store.arm("hooks=ema", [BASE[0] - 0.0101, BASE[1] - 0.0100, BASE[2] - 0.0099, *later])
+    verdict = store.verdict("hooks=ema")
+    assert verdict.word == "cannot tell"
+    assert "crossed at look 3 with p < 0.001 (Holm, 1 arm), not confirmed: today it includes zero" in verdict.reading
+
+
 def test_many_arms_in_a_study_make_each_claim_harder(store: Store):
     store.baseline(3)
     store.shifted("hooks=alone", 3, -0.005)
@@ -285,7 +363,9 @@ def test_an_arm_is_judged_in_the_study_of_its_first_request_and_counts_in_every(
     store.shifted("hooks=other", 3, -0.05, study="later")
     assert store.verdict("hooks=other").family == 1
     store.ask(folder, "hooks=ema", study="later")
-    assert (store.verdict("hooks=ema").evidence.arm.study, store.verdict("hooks=ema").family) == ("averages", 1)
+    ema = store.verdict("hooks=ema")
+    assert (ema.evidence.arm.study, ema.family) == ("averages", 2), "its p is the largest over both"
+    assert ema.evidence.p is not None and ema.p == pytest.approx(2 * ema.evidence.p)
     assert store.verdict("hooks=other").family == 2
 
 
@@ -339,6 +419,15 @@ def test_training_again_under_other_bits_does_not_replace_the_first_number(store
     store.baseline(3)
     store.shifted("hooks=ema", 3, +0.05, bits={"threads": 1})
     store.shifted("hooks=ema", 3, -0.05, bits={"threads": 2})
+    verdict = store.verdict("hooks=ema")
+    assert verdict.word == "worse"
+    assert len(verdict.evidence.arm.surplus) == 3
+
+
+def test_training_again_under_the_baselines_bits_does_not_replace_a_finished_result(store: Store):
+    store.baseline(3)
+    store.shifted("hooks=ema", 3, +0.05, bits={"threads": 2})
+    store.shifted("hooks=ema", 3, -0.05)
     verdict = store.verdict("hooks=ema")
     assert verdict.word == "worse"
     assert len(verdict.evidence.arm.surplus) == 3

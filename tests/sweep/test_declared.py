@@ -13,7 +13,7 @@ from lab.files import read_json, read_rows
 from lab.store.layout import run_folders
 from lab.store.studies import read_declarations
 from lab.sweep.declared import read_study
-from lab.sweep.frozen import declare_family, freeze
+from lab.sweep.frozen import declare_family, freeze, require_declarable
 from lab.sweep.plan import Plan, make_plan
 from tests.conftest import Project
 
@@ -90,6 +90,8 @@ def test_the_plan_and_the_declaration_keep_the_question_the_looks_and_d(tiny: Pr
     made = plan(tiny, "study=parts")
     kept = read_json(freeze(made, tiny.root) / "plan.json")
     assert (kept["question"], kept["by_hand"], kept["looks"], kept["smallest_effect"]) == (made.asked.question, True, [2, 3], 0.004)
+    require_declarable(made, tiny.root)
+    assert read_declarations(tiny.root / "runs", "tiny") == ([], []), "a plan declares nothing"
     declare_family(made, tiny.root)
     (declared,), _ = read_declarations(tiny.root / "runs", "tiny")
     assert (declared.name, declared.question, declared.by_hand) == ("parts", made.asked.question, True)
@@ -102,8 +104,21 @@ def test_the_plan_and_the_declaration_keep_the_question_the_looks_and_d(tiny: Pr
     write(tiny, STUDY.replace("4e-3", "0.1"))
     other = plan(tiny, "study=parts")
     assert other.id != made.id
-    with pytest.raises(ConfigError, match=r"smallest_effect: 0.004, now 0.1\n.*another name: study=NAME"):
-        declare_family(other, tiny.root)
+    before = tiny.files()
+    for refuse in (require_declarable, declare_family):
+        with pytest.raises(ConfigError, match=r"smallest_effect: 0.004, now 0.1\n.*another name: study=NAME"):
+            refuse(other, tiny.root)
+    assert tiny.files() == before
+
+
+@pytest.mark.parametrize("name", ["screening", "confirm", "selfcheck"])
+def test_the_names_of_single_runs_and_of_verbs_are_no_study_by_hand(project: Project, name: str) -> None:
+    write(project, STUDY, name)
+    try:
+        with pytest.raises(ConfigError, match=rf"conf/study/{name}.yaml: study `{name}`: that name is the lab's own"):
+            read_study(project.composer(), name)
+    finally:
+        (project.root / "conf" / "study" / f"{name}.yaml").unlink()
 
 
 # -- what is wrong in a file, told with its name before anything starts
@@ -150,6 +165,17 @@ def test_a_wrong_file_is_told_by_name_before_anything_starts(planned: Project, w
         plan(planned, "study=parts")
     assert "parts.yaml" in str(wrong.value) and planned.files() == before
     (planned.root / "conf" / "study" / "parts.yaml").unlink()  # since every file in conf/ is looked at
+
+
+def test_a_file_of_that_name_that_is_none_is_no_study_of_a_sweep(planned: Project) -> None:
+    folder = planned.root / "conf" / "study"
+    (folder / "hollow.yaml").mkdir(parents=True)
+    (folder / "loose.yaml").symlink_to("nowhere")
+    for name in ("hollow", "loose"):
+        with pytest.raises(ConfigError, match=f"conf/study/{name}.yaml isn't a plain file"):
+            plan(planned, "baseline=tiny", f"study={name}", "hooks=none,ema")
+    (folder / "hollow.yaml").rmdir()
+    (folder / "loose.yaml").unlink()
 
 
 REFUSED = {
@@ -215,4 +241,4 @@ def test_completion_offers_the_declared_studies_and_goes_on_behind_one(project: 
     assert set(offered(project, "study=")) == {"study=ingredients", "study=parts"}
     assert "hooks=grad_clip" in offered(project, "study=parts hooks=gr")
     help_text = project.python("run.py", "--help").stdout
-    assert [line for line in help_text.splitlines() if line.split()[:3] == ["study", "ingredients", "parts"]]
+    assert [line for line in help_text.splitlines() if line.split()[:3] == ["study", "ingredients,", "parts"]]

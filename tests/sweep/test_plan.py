@@ -6,16 +6,19 @@ import csv
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from lab.ablate.rule import count_changes
 from lab.config.compose import Composer
 from lab.errors import ConfigError, LabError, OneChangeError
 from lab.files import read_json
+from lab.request import job_of
 from lab.sweep.frozen import freeze
-from lab.sweep.plan import Plan, make_plan
+from lab.sweep.plan import Plan, make_plan, require_something
+from lab.sweep.sweeper import remarks
 from tests.conftest import Project
 
 
@@ -119,6 +122,10 @@ REFUSED = {
     "model.n_heads=2,3": "n_heads",
     "trusted_modules=[os],[sys]": "trusted_modules",
     "hooks=": "hooks has no option",
+    "study=ingredient": "no conf/study/ingredient.yaml: did you mean ingredients\\?\\na study that no file declares lists its arms",
+    "study=mine seed=0,1": "no conf/study/mine.yaml\\na study that no file declares lists its arms: .* study=mine hooks=none,grad_clip$",
+    "study=selfcheck hooks=none,grad_clip": "study=selfcheck is made by a verb.*\\ntype python -m lab selfcheck",
+    "study=confirm": "type python -m lab confirm ARM",
 }
 
 
@@ -152,6 +159,29 @@ def test_a_study_is_the_arms_declared_together_whatever_the_seeds(composer: Comp
     made = plan(composer, *typed, "study=clipping")
     assert made.study == "clipping" and {row.job.study for row in made.rows} == {"clipping"}
     assert {row.job.request["study"] for row in made.rows} == {"clipping"}
+
+
+def test_a_study_of_its_baseline_alone_is_one_where_the_code_was_edited_or_single_runs_fall(composer: Composer) -> None:
+    assert study(composer, "study=screening", "seed=0,1") == "screening"
+    made = plan(composer, "study=mine", "hooks=none,grad_clip")
+    code = replace(made.rows[0].job, label="code=12345678", changes=[{"kind": "code"}])
+    edited = replace(made.rows[0], identified=replace(made.rows[0].identified, job=code))
+    require_something(replace(made, rows=(edited,)), composer)
+    require_something(replace(made, rows=made.rows[:1], untried=True), composer)
+    with pytest.raises(ConfigError, match=r"no conf/study/mine\.yaml"):
+        require_something(replace(made, rows=made.rows[:1]), composer)
+
+
+EXPLORES_NOTHING = "explore=true changes nothing here: one change is an ordinary run, and enters the verdicts of study `mine`"
+
+
+def test_explore_that_explores_nothing_says_so_with_the_study_in_which_the_run_counts(composer: Composer) -> None:
+    made = plan(composer, "study=mine", "explore=true", "hooks=none,grad_clip")
+    assert remarks(made) == [EXPLORES_NOTHING]
+    assert "no change is the baseline's own run" in " ".join(made.rows[0].job.held)
+    assert remarks(plan(composer, "study=mine", "hooks=none,grad_clip")) == []
+    several = count_changes(composer, ("baseline=tiny", "explore=true", "hooks=grad_clip", "model/norm=rmsnorm"))
+    assert not any("explore=" in word for word in job_of(several, composer.root, "").held)
 
 
 def frozen(project: Project, typed: Sequence[str]) -> tuple[Plan, Path]:

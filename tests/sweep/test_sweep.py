@@ -66,7 +66,8 @@ def test_a_sweep_trains_every_arm_at_every_seed_and_ends_in_the_verdicts(swept: 
     assert lines[0] == "one factor at a time: baseline and 1 arm x 2 seeds = 4 runs"
     found = re.fullmatch(r"study `(sweep-\w{8})`, plan in (multirun/\S+)/plan.csv", lines[1])
     assert found is not None, lines[1]
-    assert [line.partition(":")[0] for line in lines[2:10] if not line.endswith(": training")] == [
+    assert lines[2] == "4 of 4 runs to train: their cost is unknown until one has finished"
+    assert [line.partition(":")[0] for line in lines[3:11] if not line.endswith(": training")] == [
         "[1/4] baseline `tiny`, seed 0",
         "[2/4] hooks=grad_clip, seed 0",
         "[3/4] baseline `tiny`, seed 1",
@@ -232,6 +233,8 @@ def test_ctrl_c_saves_the_run_that_trains_and_the_same_command_finishes_the_swee
     run(plan.rows[1].job, Console())
     done = tiny.python(*command)
     assert re.search(r"goes on from step \d+", first.log.read_text())
+    assert re.search(r"^\[1/2\] baseline `long`, seed 0: goes on from step \d+ of 300$", done.stdout, re.MULTILINE)
+    assert re.search(r"^1 of 2 runs to train: about \d+ s on this machine$", done.stdout, re.MULTILINE)
     assert "[2/2] hooks=grad_clip, seed 0: found" in done.stdout
     assert (status_of(first), status_of(second)) == ("finished", "finished")
 

@@ -79,7 +79,7 @@ def form_of(name: str | None, out: Path | None) -> str:
     """Which form was asked for: by name, else by the file's name, else the terminal's. Raises ConfigError where the two disagree."""
     if out is None:
         return name or "terminal"
-    fitting = [each for each, form in FORMATS.items() if form.suffix == out.suffix]
+    fitting = [each for each, form in FORMATS.items() if form.suffix == out.suffix.lower()]
     if name is not None and name not in fitting:
         raise ConfigError(f"--out {out} doesn't end in {FORMATS[name].suffix}, as --format {name} does")
     if not fitting:
@@ -88,8 +88,8 @@ def form_of(name: str | None, out: Path | None) -> str:
     return fitting[0]
 
 
-def print_report(facts: Facts, console: Console) -> None:
-    """To a terminal, as wide as it is and in its colours."""
+def print_report(facts: Facts, console: Console, brief: str = "") -> None:
+    """To a terminal, as wide as it is and in its colours. `brief`: where everything else is read, if only the verdicts are wanted here."""
     from lab.results.forms.terminal import print_report as show
 
-    show(facts, console)
+    show(facts, console, brief)

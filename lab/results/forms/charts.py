@@ -46,7 +46,7 @@ def drawn(curves: Sequence[Curve]) -> tuple[Drawn, ...]:
 
 def as_data(curves: Sequence[Drawn]) -> list[dict[str, Any]]:
     """What the script draws from: a column for each field of the points, at full precision."""
-    fields = ("step", "tokens", "flops", "seconds", "mean", "low", "high", "n")
+    fields = ("step", "tokens", "flops", "seconds", "mean", "low", "high", "n", "difference")
     return [
         {
             "name": each.name,

@@ -31,7 +31,7 @@ function make(name, attributes = {}, ...inside) {
 
 /** A name, with places to break a long one at. */
 function nameOf(curve) {
-  const pieces = curve.name.split(/(?<=[._=/,])/);
+  const pieces = curve.name.split(/(?<=[_=/, ])|(?<=\.)(?!\d)/);
   return make("bdi", {}, ...pieces.flatMap((piece, index) => (index ? [make("wbr"), piece] : [piece])));
 }
 
@@ -73,7 +73,7 @@ class Chart {
   }
 
   makeReadout() {
-    const headings = ["arm", "mean", "lowest to highest seed", "vs baseline"];
+    const headings = ["arm", "mean", "lowest to highest seed", "vs baseline, same seeds"];
     const head = make("tr", {}, ...headings.map((text, index) =>
       make("th", { scope: "col", class: ["", "right", "right seeds-range", "right"][index] }, text)));
     const body = make("tbody");
@@ -111,7 +111,7 @@ class Chart {
 
   /** The points of a curve that the chosen axes can show, each with its place across as `x`. */
   pointsOf(curve) {
-    const points = curve[this.across].map((x, index) => ({ x, mean: curve.mean[index], low: curve.low[index], high: curve.high[index], n: curve.n[index] }));
+    const points = curve[this.across].map((x, index) => ({ x, mean: curve.mean[index], low: curve.low[index], high: curve.high[index], n: curve.n[index], difference: curve.difference[index] }));
     const known = points.filter(({ x, low }) => x !== null && (!this.chosen.logX || x > 0) && (!this.chosen.logY || low > 0));
     const half = known.length ? known[known.length - 1].x / 2 : 0;
     return this.chosen.late ? known.filter(({ x }) => x >= half) : known;
@@ -180,15 +180,13 @@ class Chart {
   read() {
     this.marks?.replaceChildren();
     const at = new Map([...this.lines].map(([index, points]) => [index, this.nearestPoint(points)]));
-    const base = at.get(this.curves.findIndex((curve) => curve.baseline));
     for (const row of this.readout.tBodies[0].rows) {
       const index = Number(row.dataset.curve);
       const point = at.get(index);
-      const comparable = point && base && point !== base && point.x === base.x;
       row.className = point ? "" : "off";
       row.querySelector(".mean").textContent = point ? fixed(point.mean) : "-";
       row.querySelector(".seeds-range").textContent = point ? `${fixed(point.low)} to ${fixed(point.high)} (${point.n})` : "-";
-      row.querySelector(".difference").textContent = comparable ? signed(point.mean - base.mean) : "-";
+      row.querySelector(".difference").textContent = point && point.difference !== null ? signed(point.difference) : "-";
       if (point && this.cursor !== null) {
         this.marks.append(make("circle", { class: `at ${this.curves[index].look}`, cx: this.place.x(point.x), cy: this.place.y(point.mean), r: 4 }));
       }

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from lab.results.journal import Entry, Journal
+from lab.results.journal import Entry, Journal, next_to_conclude
 from lab.results.wording import counted
 from lab.store.plain import plain
 
@@ -25,6 +25,7 @@ def body(entry: Entry) -> list[tuple[str, str]]:
     """What was expected, what happened, what was concluded: name and words of each."""
     lines = [("why", words) for words in entry.hypotheses] or [("why", "nobody said; note='...' on a run tells it")]
     lines += [("happened", words) for words in entry.happened]
+    lines += [(each.title, each.text) for each in entry.confirmations]
     lines += [(f"concluded {each.at[:10]}, when the report said {each.verdict!r}", each.text) for each in entry.conclusions]
     return lines
 
@@ -33,7 +34,7 @@ def foot(journal: Journal) -> str:
     without = sum(not entry.conclusions for entry in journal.entries)
     if not without:
         return f"{counted(len(journal.entries), 'arm')}, each with a conclusion."
-    return f"{counted(len(journal.entries), 'arm')}, {without} without a conclusion: python -m lab conclude ARM 'your words'"
+    return f"{counted(len(journal.entries), 'arm')}, {without} without a conclusion; the newest: {next_to_conclude(journal)}"
 
 
 def print_journal(journal: Journal, console: Console) -> None:

@@ -9,9 +9,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from lab.results.facts import ArmFacts, Facts, SectionFacts
-from lab.results.forms.prose import NEXT, advice, details, next_commands, pairing_lines, title
+from lab.results.forms.prose import NEXT, advice, apart_and_waiting, details, next_commands, pairing_lines, title
 from lab.results.forms.table import COLUMNS, name_of, table
 from lab.store.plain import plain
+
+# What GitHub turns into a mention, a link, an issue or a picture after it read the markup, so that no escape helps: @user, https://x,
+# www.x, #12, :boom:. A comment behind its first sign splits it, and is no part of the text.
+LINKED = re.compile(r"@(?=\w)|:(?=//)|\bwww(?=\.)|#(?=\d)|:(?=[\w+-]+:)", re.IGNORECASE | re.ASCII)
 
 
 def to_markdown(facts: Facts) -> str:
@@ -32,7 +36,8 @@ def section_parts(facts: Facts, section: SectionFacts, mark: str) -> Iterator[st
         ruler = ["---:" if column.right else ":---" for column in COLUMNS]
         lines = [[column.name for column in COLUMNS], ruler, *([escape(cell) for cell in row.texts] for row in rows)]
         yield "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    yield "\n".join(reading(arm) for arm in section.arms)
+    alone, together = apart_and_waiting(section, facts.rules)
+    yield "\n".join([*(reading(arm) for arm in alone), *(f"- {opening(words)}" for words in together)])
     for why, typed in advice(section).items():
         yield from commands(why, typed)
     yield from commands(NEXT, next_commands(section))
@@ -77,4 +82,5 @@ def escape(text: str) -> str:
     """Text that Markdown shows as it is, in a heading, a paragraph or a table's cell."""
     safe = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     safe = re.sub(r"([\\`*\[\]|~#$])", r"\\\1", safe)
-    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", safe)
+    safe = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", safe)
+    return LINKED.sub(r"\g<0><!-- -->", safe)

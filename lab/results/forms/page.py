@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from lab.results.curves import Curve
 from lab.results.facts import Facts
 from lab.results.forms.charts import as_data
-from lab.results.forms.table import level, signed
+from lab.results.forms.table import level, pieces, signed
 from lab.results.forms.view import ORDER, view
 from lab.store.plain import plain
 
@@ -69,8 +68,3 @@ def as_json(value: Any) -> str:
 def digest(text: str) -> str:
     """As a content security policy names a style or a script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def pieces(name: str) -> list[str]:
-    """A name in parts between which a line may break: after a dot, a sign or a slash."""
-    return re.split(r"(?<=[._=/,])", name)

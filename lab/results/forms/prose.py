@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from lab.results.facts import ArmFacts, Facts, RunFacts, SectionFacts
-from lab.results.forms.table import level, name_of, ratio, signed
+from lab.results.facts import ArmFacts, Facts, RulesFacts, RunFacts, SectionFacts
+from lab.results.forms.table import diverged_seeds, level, name_of, ratio, signed
+from lab.results.wording import counted
 
 NEXT = "To the next look:"
 PAIRING = "Pairing with the baseline"
+FIRST = ("Baseline ", "Showing ", "D = ", "D: ")  # how the lines begin without which no table is to be read
+WEIGHTY = ("Fragile: ", "It alters the spread", "It is compared at equal tokens")  # remarks that alter how a verdict is to be read
+ANOTHER_TEXT = "another text may move it more"
 
 
 def title(section: SectionFacts, facts: Facts) -> str:
@@ -28,9 +32,49 @@ def advice(section: SectionFacts) -> dict[str, list[str]]:
     return found
 
 
+def opening_lines(head: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A head's lines: those that stand above a table (baseline and metric, what is shown of it, D), and the others."""
+    return [line for line in head if line.startswith(FIRST)], [line for line in head if not line.startswith(FIRST)]
+
+
 def paragraph(arm: ArmFacts) -> str:
     """An arm's reading, and what must or may be said beside it."""
     return " ".join((arm.reading, *arm.remarks))
+
+
+def weighty(arm: ArmFacts) -> list[str]:
+    """The remarks that alter how the verdict is to be read; the others only enlarge on it."""
+    return [remark for remark in arm.remarks if remark.startswith(WEIGHTY) or ANOTHER_TEXT in remark]
+
+
+def apart_and_waiting(section: SectionFacts, rules: RulesFacts) -> tuple[list[ArmFacts], list[str]]:
+    """The arms that have a paragraph of their own, and one for all that only wait for their first look.
+
+    An arm that waits has one too where there is more to say of it: a mark, a divergence, a failed run, a hole among its seeds. And a
+    single one keeps its own.
+    """
+    looks = {study.name: study.rules.looks[0] for study in section.studies}
+    waiting: dict[int, list[ArmFacts]] = {}
+    for arm in section.arms:
+        first = looks[arm.study] if arm.study in looks else rules.looks[0]
+        if only_waits(arm, rules, first):
+            waiting.setdefault(first, []).append(arm)
+    several = {first: arms for first, arms in waiting.items() if len(arms) > 1}
+    together = {id(arm) for arms in several.values() for arm in arms}
+    return [arm for arm in section.arms if id(arm) not in together], [say_waiting(*each) for each in several.items()]
+
+
+def only_waits(arm: ArmFacts, rules: RulesFacts, first: int) -> bool:
+    odd = any(run.status == "failed" or (run.status == "finished" and run.seed not in rules.seeds[:first]) for run in arm.runs)
+    lost = arm.stability.arm or arm.stability.baseline or diverged_seeds(rules, arm.runs)
+    return arm.verdict == "before the first look" and not (arm.marks or arm.remarks or arm.off_schedule or odd or lost)
+
+
+def say_waiting(first: int, arms: Sequence[ArmFacts]) -> str:
+    least, most = min(arm.n for arm in arms), max(arm.n for arm in arms)
+    seeds = counted(most, "seed") if least == most else f"{least} to {most} seeds"
+    tail = "no verdict on any of them, and what the table shows of them is what was seen so far"
+    return f"Before the first look ({counted(first, 'seed')}): {counted(len(arms), 'arm')}, {seeds} each; {tail}."
 
 
 def next_commands(section: SectionFacts) -> list[str]:

@@ -6,10 +6,11 @@ here (lab/store/plain.py), and each form escapes what it treats as markup.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 
-from lab.results.facts import VERDICTS, ArmFacts, BaselineFacts, Cost, RulesFacts, SectionFacts
+from lab.results.facts import VERDICTS, ArmFacts, BaselineFacts, Cost, RulesFacts, RunFacts, SectionFacts
 from lab.results.wording import shown
 from lab.store.plain import plain
 
@@ -50,7 +51,7 @@ class Row:
 
 COLUMNS = (
     Column("arm", "arm", 0, right=False, about="the one change"),
-    Column("n", "n", 0, right=True, about="seeds that the arm and the baseline both have"),
+    Column("n", "n", 0, right=True, about="seeds that both have; (2 diverged): of these, (+2 diverged): on other pinned seeds"),
     Column("mean", "mean", 76, right=True, about="the metric's mean over the stable seeds"),
     Column("difference", "difference", 0, right=True, about="arm - baseline, mean over the paired seeds"),
     Column("interval", "interval", 100, right=True, about="of the difference, at the level in force"),
@@ -65,7 +66,7 @@ COLUMNS = (
 def table(rules: RulesFacts, section: SectionFacts) -> tuple[Row, ...]:
     """The baseline, where there is one, then each arm, in the report's order."""
     first = (Row(None, baseline_cells(rules, section.baseline)),) if section.baseline is not None else ()
-    return (*first, *(Row(arm, arm_cells(arm)) for arm in section.arms))
+    return (*first, *(Row(arm, arm_cells(rules, arm)) for arm in section.arms))
 
 
 def baseline_cells(rules: RulesFacts, baseline: BaselineFacts) -> tuple[Cell, ...]:
@@ -73,19 +74,19 @@ def baseline_cells(rules: RulesFacts, baseline: BaselineFacts) -> tuple[Cell, ..
     nothing, itself = Cell(NONE, None), Cell(ratio(1.0), 1.0)
     return (
         Cell(BASELINE, ""),
-        Cell(str(len(done)), len(done)),
+        Cell(counted_seeds(len(done), diverged_seeds(rules, baseline.runs), done), len(done)),
         Cell(level(baseline.mean), baseline.mean),
         *[nothing] * 4,
         *[itself] * 3,
     )
 
 
-def arm_cells(arm: ArmFacts) -> tuple[Cell, ...]:
+def arm_cells(rules: RulesFacts, arm: ArmFacts) -> tuple[Cell, ...]:
     ends = interval_of(arm)
     order = VERDICTS.index(arm.verdict)
     return (
         Cell(name_of(arm), name_of(arm)),
-        Cell(str(arm.n), arm.n),
+        Cell(counted_seeds(arm.n, diverged_seeds(rules, arm.runs), {pair.seed for pair in arm.pairs}), arm.n),
         Cell(level(arm.mean), arm.mean),
         Cell(signed(arm.difference, arm.decimals), arm.difference),
         Cell(interval(ends, arm.decimals), None if ends is None else ends[1] - ends[0]),
@@ -93,6 +94,18 @@ def arm_cells(arm: ArmFacts) -> tuple[Cell, ...]:
         Cell(plain(arm.said), order),
         *(Cell(ratio(of(arm.ratio)), of(arm.ratio)) for of in RATIOS),
     )
+
+
+def diverged_seeds(rules: RulesFacts, runs: Iterable[RunFacts]) -> set[int]:
+    """The pinned seeds on which a run diverged, judged or not."""
+    return {run.seed for run in runs if run.status == "diverged" and run.seed in rules.seeds}
+
+
+def counted_seeds(n: int, lost: Set[int], shown: Set[int]) -> str:
+    """How many seeds are shown, and how many runs diverged: of these, and (with a plus) on other pinned seeds."""
+    inside, beyond = len(lost & shown), len(lost - shown)
+    told = [*([str(inside)] if inside else []), *([f"+{beyond}"] if beyond else [])]
+    return f"{n} ({', '.join(told)} diverged)" if told else str(n)
 
 
 RATIOS: tuple[Callable[[Cost], float | None], ...] = (
@@ -105,6 +118,11 @@ RATIOS: tuple[Callable[[Cost], float | None], ...] = (
 def name_of(arm: ArmFacts) -> str:
     """An arm as a reader sees it: groups by dots, unprintable characters by their codes."""
     return plain(shown(arm.label))
+
+
+def pieces(name: str) -> list[str]:
+    """A name in parts between which a line may break: after a dot, a sign or a slash, but not within a number."""
+    return re.split(r"(?<=[_=/, ])|(?<=\.)(?!\d)", name)
 
 
 def interval_of(arm: ArmFacts) -> tuple[float, float] | None:

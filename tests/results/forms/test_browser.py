@@ -30,6 +30,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from lab.results.curves import Curve
 from lab.results.facts import Facts
 from lab.results.forms.page import page
+from lab.results.forms.table import signed
 from lab.store.plain import plain
 
 from . import worlds
@@ -328,14 +329,32 @@ def test_a_finger_reads_the_curves_and_what_it_read_stays(reader: Reader) -> Non
     assert (where, values[0][0]) == ("Steps: 40", expected(40)[0][0])
 
 
-def test_the_difference_to_the_baseline_is_told_at_equal_places(reader: Reader) -> None:
+def test_the_difference_to_the_baseline_is_that_of_the_pairs_and_not_of_the_means(reader: Reader) -> None:
     reader.open("every_verdict")
     facts = worlds.every_verdict()
     curves = worlds.curves(facts)[facts.sections[0].cohort]
     told = reader.texts("table.readout tbody .difference")
-    assert told == ["-", *(f"{curve.points[-1].mean - curves[0].points[-1].mean:+.4f}" for curve in curves[1:])]
-    reader.one('tr[data-curve="0"] input').click()
-    assert set(reader.texts("table.readout tbody .difference")) == {"-"}
+    assert told == ["-", *(f"{curve.points[-1].difference or 0:+.4f}" for curve in curves[1:])]
+    reader.one(".reading-plot").send_keys(Keys.END, Keys.ARROW_LEFT)
+    assert reader.texts("table.readout tbody .difference") == ["-", *(f"{curve.points[-2].difference or 0:+.4f}" for curve in curves[1:])]
+    reader.one('tr[data-curve="1"] input').click()
+    assert reader.texts("table.readout tbody .difference")[:2] == ["-", "-"]
+
+
+def test_on_a_phone_the_verdict_and_its_number_are_seen_without_scrolling(reader: Reader) -> None:
+    reader.open("every_verdict", width=400)
+    rows = reader.all("table.verdicts tbody:last-of-type tr")
+    assert len(rows) == len(worlds.every_verdict().sections[0].arms)
+    for row, arm in zip(rows, worlds.every_verdict().sections[0].arms, strict=True):
+        line = row.find_element(By.CSS_SELECTOR, ".narrow")
+        assert line.rect["x"] + line.rect["width"] <= 400
+        assert line.text.startswith(signed(arm.difference, arm.decimals) if arm.difference is not None else "")
+    assert "-0.0500 -0.0560 to -0.0440" in rows[5].text
+    assert "n = 5 (3 diverged)" in rows[3].text
+    assert not [each for each in reader.all("td.of-difference, td.of-interval") if each.is_displayed()]
+    reader.open("every_verdict")
+    assert not [each for each in reader.all(".narrow") if each.is_displayed()]
+    assert all(each.is_displayed() for each in reader.all("td.of-difference, td.of-interval"))
 
 
 def test_hostile_names_stay_text(reader: Reader) -> None:

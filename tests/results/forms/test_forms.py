@@ -47,7 +47,8 @@ def test_every_number_of_the_table_stands_in_every_form(name: str) -> None:
     for row in table(facts.rules, facts.sections[0]):
         for column, cell in zip(COLUMNS, row.texts, strict=True):
             if column.key in wide and (name != "terminal" or column.narrow <= 100):
-                assert " ".join(cell.split()) in text or column.key in ("arm", "verdict"), (name, column.key, cell)
+                wrapped = ("arm", "verdict", "n") if name == "terminal" else ("arm", "verdict")
+                assert " ".join(cell.split()) in text or column.key in wrapped, (name, column.key, cell)
 
 
 def test_a_world_has_every_verdict() -> None:

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from lab.results.curves import curves as read_curves
-from lab.results.facts import Facts
+from lab.results.facts import ArmFacts, Facts
 from lab.results.forms.axis import Axis, around
 from lab.results.forms.charts import spread
 from lab.results.forms.forest import forest
 from lab.results.forms.page import as_json, page
-from lab.results.forms.table import table
+from lab.results.forms.table import NONE, table
 from lab.results.forms.view import ORDER, by_column
 from lab.results.telling import tell
 from lab.store.plain import plain
@@ -131,6 +131,13 @@ def test_the_same_facts_give_the_same_bytes(world: Callable[[], Facts]) -> None:
     assert made(world()) == made(world())
 
 
+def below(arm: ArmFacts, texts: Mapping[str, str]) -> Iterator[str]:
+    """What a phone shows below the verdict, in place of columns that it would have to scroll to."""
+    yield from (texts[key] for key in ("difference", "interval") if texts[key] != NONE)
+    if any(run.status == "diverged" for run in arm.runs):
+        yield f"n = {texts['n']}"
+
+
 def test_every_cell_of_the_table_stands_in_its_row() -> None:
     facts = worlds.every_verdict()
     text = re.search(r'<table class="verdicts.*?</table>', made(facts), re.DOTALL)
@@ -140,7 +147,7 @@ def test_every_cell_of_the_table_stands_in_its_row() -> None:
     assert rows[0] == [column.name for column in ORDER]
     for found, row in zip(rows[1:], table(facts.rules, facts.sections[0]), strict=True):
         texts = {key: cell.text for key, cell in by_column(row).items()}
-        texts["verdict"] = " ".join((texts["verdict"], *(row.arm.marks if row.arm else ())))
+        texts["verdict"] = " ".join((texts["verdict"], *(below(row.arm, texts) if row.arm else ()), *(row.arm.marks if row.arm else ())))
         assert found == [texts[column.key] for column in ORDER]
 
 
@@ -202,7 +209,7 @@ def test_the_script_gets_the_curves_as_they_are() -> None:
     data = json.loads(Read(page(facts, given)).within["script"][0])
     for section, drawn in zip(facts.sections, data, strict=True):
         for curve, columns in zip(given[section.cohort], drawn["curves"], strict=True):
-            for field in ("step", "tokens", "flops", "seconds", "mean", "low", "high", "n"):
+            for field in ("step", "tokens", "flops", "seconds", "mean", "low", "high", "n", "difference"):
                 assert columns[field] == [getattr(point, field) for point in curve.points]
 
 

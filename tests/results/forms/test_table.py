@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.results.forms.table import COLUMNS, NONE, Cell, Row, interval_of, p_value, ratio, signed, table
+from lab.results.forms.table import COLUMNS, NONE, Cell, Row, interval_of, p_value, pieces, ratio, signed, table
 
 from . import worlds
 
@@ -71,3 +71,27 @@ def test_verdicts_sort_in_the_order_of_the_rules() -> None:
 
 def test_a_label_is_shown_by_dots_and_made_printable() -> None:
     assert one(label="model/norm=a/b\x1b")["arm"].text == "model.norm=a/b\\x1b"
+
+
+def test_a_divergence_is_counted_beside_n_also_on_a_seed_that_was_not_judged() -> None:
+    arm = worlds.arm("hooks=ema")
+    beyond = (worlds.run("hooks=ema", 6, status="diverged"), worlds.run("hooks=ema", 99, status="diverged"))  # 99 isn't pinned
+    assert one()["n"] == Cell("5", 5)
+    assert one(runs=(*arm.runs, *beyond))["n"] == Cell("5 (+1 diverged)", 5)
+    hot = worlds.diverged()
+    assert one(runs=hot.runs)["n"].text == "5 (3 diverged)"
+    assert one(runs=(*hot.runs, *beyond))["n"].text == "5 (3, +1 diverged)"
+
+
+def test_a_divergence_of_the_baseline_is_counted_beside_its_n() -> None:
+    base = worlds.baseline(runs=(worlds.run("baseline", 0), worlds.run("baseline", 1, status="diverged")))
+    assert cells(table(worlds.rules(), worlds.section(baseline=base))[0])["n"].text == "2 (1 diverged)"
+
+
+@pytest.mark.parametrize(("name", "parts"), [
+    ("trainer.optimizer.lr=0.0003", ["trainer.", "optimizer.", "lr=", "0.0003"]),
+    ("model.tie_embeddings=a/b,c", ["model.", "tie_", "embeddings=", "a/", "b,", "c"]),
+    ("plain", ["plain"]),
+])  # fmt: skip
+def test_a_name_may_break_after_a_sign_but_not_within_a_number(name: str, parts: list[str]) -> None:
+    assert pieces(name) == parts

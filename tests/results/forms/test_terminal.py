@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from lab.results.forms.prose import paragraph
+from lab.results.facts import Documents, Variance, Without
+from lab.results.forms.grid import broken
+from lab.results.forms.markdown import to_markdown
+from lab.results.forms.prose import paragraph, weighty
 from lab.results.forms.terminal import LONG, print_report, to_terminal
+from lab.results.remarks import say_documents, say_fragile, say_variance
+from lab.results.statistics import Paired
 
 from . import worlds
 
@@ -88,3 +94,69 @@ def test_colour_adds_no_word() -> None:
     print_report(worlds.every_verdict(), Console(file=stream, width=100, force_terminal=True, color_system="standard", no_color=False))
     assert "\x1b[" in stream.getvalue()
     assert re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()) == to_terminal(worlds.every_verdict(), 100)
+
+
+def test_the_answer_comes_first_and_the_rules_after_the_readings() -> None:
+    text = to_terminal(worlds.every_verdict(), 100)
+    places = [
+        text.index(each)
+        for each in ("Baseline demo", "D = 0.005", "verdict", "hooks=none: identical", "alpha 0.05", "To the next look:", "Left out")
+    ]
+    assert places == sorted(places)
+
+
+def test_remarks_are_an_indented_paragraph_of_their_own() -> None:
+    text = to_terminal(worlds.facts(worlds.section(worlds.arm("hooks=ema"))), 100)
+    assert "\nhooks=ema: cannot tell, on this validation text (5 seeds).\n  Pairing divided the variance by 4.1.\n" in text
+
+
+def test_a_brief_report_tells_the_verdicts_what_alters_them_and_what_went_wrong() -> None:
+    remarks = ("Fragile: without seed 3 cannot tell.", "Pairing divided the variance by 4.1.")
+    lists = {"Diverged": ("hooks=hot seed 0",), "Exploring (never judged)": ("wild: seeds 0, 1",)}
+    facts = worlds.facts(worlds.section(worlds.arm("hooks=ema", remarks=remarks), lists=lists))
+    text = to_terminal(facts, 100, brief="multirun/x/report.html")
+    assert "hooks=ema: cannot tell, on this validation text (5 seeds).\n  Fragile: without seed 3 cannot tell.\n" in text
+    for there in ("Baseline demo", "D = 0.005", "Diverged\n  - hooks=hot seed 0", "Left out\n  - demo/abc123"):
+        assert there in text
+    for elsewhere in ("Pairing", "alpha 0.05", "Exploring", "To the next look:"):
+        assert elsewhere not in text
+    assert text.endswith("\neverything else: multirun/x/report.html\n")
+
+
+def test_the_remarks_that_a_brief_report_keeps_are_those_of_the_judge() -> None:
+    remarks = (
+        say_fragile((Without(3, "cannot tell", -0.1, -0.2, 0.1),), Paired(5, -0.1, 0.1, -0.2, 0.0, 0.05, 0.8, 4.0)),
+        say_variance(Variance(2.7, 0.01), 0.05),
+        say_documents(Documents(5, 0.03, 0.01)),
+        say_documents(Documents(5, 0.01, 0.03)),
+    )
+    assert weighty(worlds.arm("hooks=ema", remarks=remarks)) == list(remarks[:3])
+
+
+def test_a_name_breaks_after_a_sign_and_the_mean_goes_before_it_does() -> None:
+    facts = worlds.facts(worlds.section(worlds.arm("trainer.optimizer.lr=0.0003", "before the first look")))
+    for width in (60, 76, 80, 100):
+        lines = [line.strip() for line in to_terminal(facts, width).splitlines() if line.startswith((" trainer", " optimizer", " lr="))]
+        assert lines[0].startswith("trainer.optimizer.lr=0.0003 ")
+    assert " mean " in to_terminal(facts, 120)
+    assert " mean " not in to_terminal(facts, 76)
+    assert broken("trainer.optimizer.schedule.final_share=0.0003", 20).splitlines() == [
+        "trainer.optimizer.",
+        "schedule.final_",
+        "share=0.0003",
+    ]
+
+
+def test_arms_that_only_wait_for_their_first_look_have_one_paragraph() -> None:
+    quiet = [replace(worlds.waiting(f"hooks={name}"), remarks=(), n=2 + index) for index, name in enumerate("abc")]
+    quiet = [replace(arm, runs=arm.runs[:2]) for arm in quiet]
+    odd = replace(worlds.waiting("hooks=odd"), remarks=(), runs=(worlds.run("hooks=odd", 0, status="diverged"),))
+    for facts in (worlds.facts(worlds.section(*quiet, odd, worlds.arm("hooks=ema"))),):
+        for text in (to_terminal(facts, 100), to_markdown(facts)):
+            told = " ".join(text.split())
+            assert "Before the first look (5 seeds): 3 arms, 2 to 4 seeds each;" in told
+            assert "hooks=a: before the first look" not in told
+            assert "hooks=odd: before the first look" in told
+            assert "hooks=ema: cannot tell" in told
+    alone = worlds.facts(worlds.section(quiet[0]))
+    assert "hooks=a: before the first look" in to_terminal(alone, 100)

@@ -209,7 +209,9 @@ def curve(label: str, shift: float, is_baseline: bool = False) -> Curve:
     steps = (0, 10, 20, 40, 60, 80, 100)
     levels = [2.0 + 6.0 / (1 + step / 4) + shift * step / 100 for step in steps]
     points = [
-        Point(step, step * 64, step * 64 * 6000.0, step * 0.5, mean, mean - 0.02, mean + 0.02, 5)
+        Point(
+            step, step * 64, step * 64 * 6000.0, step * 0.5, mean, mean - 0.02, mean + 0.02, 5, None if is_baseline else shift * step / 50
+        )
         for step, mean in zip(steps, levels, strict=True)
     ]
     return Curve(label, digest(label), is_baseline, "curve_bits_per_byte", tuple(points))
