@@ -49,6 +49,13 @@ class Evidence:
     next: NextLook | None  # None: this was the last look
 
     @property
+    def further(self) -> bool:
+        """Whether the arm has an outcome on a pinned seed that isn't among the judged pairs."""
+        return any(
+            run.done and seed not in self.extra and seed not in {pair.seed for pair in self.pairs} for seed, run in self.arm.runs.items()
+        )
+
+    @property
     def diverged_arm(self) -> int:
         return sum(pair.arm is None for pair in self.pairs)
 

@@ -103,9 +103,7 @@ def say_before(verdict: Verdict) -> str:
     evidence, rules = verdict.evidence, verdict.rules
     so_far = f": {difference(evidence.estimate, rules)} so far, no verdict" if evidence.estimate else ""
     counts = f" {diverged(evidence)}." if evidence.diverged else ""
-    judged = {pair.seed for pair in evidence.pairs}
-    further = any(run.done and seed in rules.seeds and seed not in judged for seed, run in evidence.arm.runs.items())
-    hole = f" {seed_list(evidence.next.pending).capitalize()} to come." if further and evidence.next else ""
+    hole = f" {seed_list(evidence.next.pending).capitalize()} to come." if evidence.further and evidence.next else ""
     return f"{len(evidence.pairs)} of {evidence.first_look} seeds{so_far}.{counts}{hole}"
 
 

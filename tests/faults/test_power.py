@@ -90,7 +90,9 @@ def writers() -> Iterator[Victims]:
 def cut_the_power(made: Disk, writers: Victims, kind: str, cuts: int, counted: Cases) -> None:
     """Let runs write, cut the power while they do, and see what is left of what they told; again and again."""
     chance = random.Random(f"{kind} {made.image.name}")
-    for number in range(cuts):
+    for number in range(3 * cuts):  # on a slow machine a cut may come before the first fact: then there are more of them
+        if number >= cuts and counted.ran >= cuts:
+            break
         folder = made.place / f"cut-{number}"
         folder.mkdir()
         told_by(folder).touch()
@@ -111,7 +113,7 @@ def cut_the_power(made: Disk, writers: Victims, kind: str, cuts: int, counted: C
         for run, what in lost(kind, folder, cut_at).items():
             counted.check(f"cut {number}, {run}: {what}", not what)
         shutil.rmtree(folder, ignore_errors=True)
-    counted.note = f"{cuts} cuts"
+    counted.note = f"at least {cuts} cuts"
 
 
 @pytest.mark.parametrize("system", OPTIONS)
@@ -121,7 +123,7 @@ def test_what_a_run_was_told_is_durable_survives_a_power_cut(
     counted = cases(f"a run's facts after a power cut on {system}")
     with disk(system, tmp_path) as made:
         cut_the_power(made, writers, "ours", 12, counted)
-    counted.all_good(at_least=8)  # facts, not cuts: on a slow machine a cut may come before the first one
+    counted.all_good(at_least=12)
 
 
 @pytest.mark.parametrize("system", OPTIONS)
