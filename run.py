@@ -38,6 +38,7 @@ from lab.config.ranges import nearest
 from lab.errors import ConfigError, LabError
 from lab.sweep.declared import Declared, read_study, require_member
 from lab.sweep.listed import refuse_study_of_a_verb
+from lab.sweep.manner import read_manner
 
 ROOT = Path(__file__).resolve().parent
 FOREIGN = {
@@ -134,6 +135,7 @@ def settle(arguments: Namespace) -> Tally | None:
         raise ConfigError("--cfg shows one composition, --multirun makes many\nleave one of them out; `python -m lab plan` shows a sweep")
     if arguments.multirun:
         words.check_single(arguments.overrides, OptionFiles(ROOT / "conf"))  # Hydra composes these before it asks our sweeper
+        read_manner(arguments.overrides)
         return None
     composer = Composer(ROOT)
     declared, typed = in_study(composer, arguments.overrides)

@@ -28,7 +28,7 @@ from lab.store.console import Console
 from lab.store.layout import RunFolder
 from lab.store.machine import check_torch, set_variables
 from lab.store.runs import add_request, verify
-from lab.store.twins import Choice, choose, has_checkpoint
+from lab.store.twins import Choice, choose, choose_first, folder_of, has_checkpoint
 
 PARENT_WATCH_SECONDS = 0.2
 
@@ -44,14 +44,14 @@ def run(job: Job, console: Console, promised: str | None = None) -> dict[str, An
         raise StoreError("lab/ or the text was edited since the sweep was planned: this would be another run\ntype the same again")
     identified = Edits(root, console.say).settle(identified)
     choice = place(identified)
-    if (result := tell_found(identified, choice, console)) is not None:
+    if (result := tell_found(job, choice, console)) is not None:
         return result
     if choice.beside is not None:
         console.say(f"the run is there, without {', '.join(choice.missing)}: it is trained once more, beside it, and counts once")
     for folder in left_behind(identified):
         console.say(f"stopped under the code from before the edit, and not continued: {folder.path.name}")
     import_everything(identified)
-    folder = folder_of(identified, choice)
+    folder = folder_of(choice, identified.folder)
     begun = has_checkpoint(folder)
     if begun:
         identified = as_begun(identified, folder, console)
@@ -59,13 +59,13 @@ def run(job: Job, console: Console, promised: str | None = None) -> dict[str, An
     try:
         with claimed(folder.claim, folder.path) as claim:
             choice = place(identified)
-            if (result := tell_found(identified, choice, console)) is not None:
+            if (result := tell_found(job, choice, console)) is not None:
                 return result
-            if folder_of(identified, choice) != folder or has_checkpoint(folder) != begun:
+            if folder_of(choice, identified.folder) != folder or has_checkpoint(folder) != begun:
                 raise StoreError("another process began this run, and left it, at this moment\ntype the same again")
             return train(identified, parts, folder, claim, console)
     except ClaimedError:
-        if (result := tell_found(identified, place(identified), console)) is not None:
+        if (result := tell_found(job, place(identified), console)) is not None:
             return result  # whoever held the claim has just finished it, or was reading its result
         raise
     except OSError as error:
@@ -74,9 +74,7 @@ def run(job: Job, console: Console, promised: str | None = None) -> dict[str, An
 
 def place(identified: Identified) -> Choice:
     """Where the run lies, or is to be trained. A baseline's run under code that a certificate joins with today's will do."""
-    root, config = Path(identified.job.root), identified.job.config
-    choices = [choose(root, identity, config) for identity in (identified.identity, *identified.joined)]
-    return next((each for each in choices if each.folder is not None and each.folder.result.exists()), choices[0])
+    return choose_first(Path(identified.job.root), (identified.identity, *identified.joined), identified.job.config)
 
 
 def left_behind(identified: Identified) -> list[RunFolder]:
@@ -85,14 +83,9 @@ def left_behind(identified: Identified) -> list[RunFolder]:
     return [each.folder for each in choices if each.folder is not None and has_checkpoint(each.folder)]
 
 
-def folder_of(identified: Identified, choice: Choice) -> RunFolder:
-    """The directory that a choice means."""
-    return choice.folder or choice.beside or identified.folder
-
-
-def tell_found(identified: Identified, choice: Choice, console: Console) -> dict[str, Any] | None:
+def tell_found(job: Job, choice: Choice, console: Console) -> dict[str, Any] | None:
     """The result of a run that finished or diverged before, verified and shown; this request is added to it. None: it's to be trained."""
-    folder, job = choice.folder, identified.job
+    folder = choice.folder
     if folder is not None and folder.result.exists():
         result = verify(folder)
         try:

@@ -14,7 +14,8 @@ from lab.cli import parser
 from lab.config.compose import Composer
 from lab.errors import ConfigError, LabError, OneChangeError
 from lab.store.abilities import settle_device, without_cuda
-from lab.sweep.plan import distinct, judge_values, sort_words
+from lab.sweep.arms import distinct, judge_values
+from lab.sweep.listed import sort_words
 from tests.conftest import CHECKOUT, copy_of_the_project
 from tests.docs_examples.page import DOCS, PAGES, SOURCES, Shown, answers, commands, files, write_files
 

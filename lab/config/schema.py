@@ -152,6 +152,7 @@ class DeviceConfig:
 
     kind: str = leaf("cpu", "cohort", "what computes; auto: the best that is there", choices=("auto", "cpu", "cuda", "mps"))
     threads: int = leaf(2, "bits", "CPU threads of one run", low=1, high=1024)
+    workers: int | None = leaf(None, "nuisance", "runs of a sweep at once; null: as many as fit", low=1, high=1024, later=True)
     attention: str = leaf(
         "fused", "bits", "torch's fused attention, or written out; auto: the faster one here", choices=("auto", "fused", "written")
     )

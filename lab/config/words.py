@@ -21,6 +21,7 @@ from lab.config.schema import components, leaves
 from lab.errors import ConfigError
 
 HYDRA_KEYS = ("hydra.verbose",)
+OF_A_SWEEP = ("hydra.sweeper.", "hydra/launcher", "hydra.launcher.")  # what they may say: lab/sweep/manner.py
 ONLY_IN_CONF = {"trusted_modules": "it says whose code may be called, so it stands in conf/config.yaml"}
 
 
@@ -88,14 +89,17 @@ def check_single(overrides: Sequence[str], files: OptionFiles) -> None:
     files.require_plain()
     for override in parse(overrides):
         if not override.is_sweep_override():
-            check_key(override, override.input_line or "", files)
+            check_key(override, override.input_line or "", files, sweep=True)
 
 
-def check_key(override: Override, text: str, files: OptionFiles) -> None:
-    """One override's key: known, allowed on a command line, and with an option that exists."""
+def check_key(override: Override, text: str, files: OptionFiles, *, sweep: bool = False) -> None:
+    """One override's key: known, allowed on a command line, and with an option that exists. `sweep`: with --multirun."""
     key = override.key_or_group
     if key == "hydra" or key.startswith(("hydra.", "hydra/")):  # the first: +hydra={job: ...}
-        if not key.startswith(HYDRA_KEYS):
+        if key.startswith(OF_A_SWEEP) and "${" not in text and not override.is_add():
+            if not sweep:
+                raise ConfigError(f"{text}: how a sweep is carried out, and this is one run\nadd --multirun, or leave it out")
+        elif not key.startswith(HYDRA_KEYS):
             raise ConfigError(
                 f"{text}: this setting of Hydra would go around the run's place or the rule\nleave it out; allowed: {', '.join(HYDRA_KEYS)}"
             )

@@ -28,7 +28,7 @@ from lab.results.wording import shown
 from lab.store.layout import RunFolder, run_folders, store
 from lab.store.plain import plain
 from lab.store.studies import CONFIRM
-from lab.sweep.plan import Asked
+from lab.sweep.asked import Asked
 
 OF_A_REQUEST = ("seed", "note", "study", "why", "explore", "baseline")  # typed for one run, not for what it tries
 OF_A_MACHINE = ("data.path", "device")

@@ -19,6 +19,7 @@ from lab.confirm.verdict import Side, conclude, say
 from lab.errors import ConfigError, StoreError
 from lab.files import read_sealed, sha256_of
 from lab.numerics import bits_per_byte
+from lab.request import Identifier
 from lab.results.collect import load
 from lab.results.entrants import find_entrants
 from lab.results.lineup import line_up
@@ -26,15 +27,15 @@ from lab.results.pin import Pin, read_pin
 from lab.results.smallest_effect import SmallestEffect, find_smallest_effect
 from lab.results.studies import effect_of, rules_of
 from lab.results.wording import counted, seed_list
-from lab.runner import folder_of, place
 from lab.store import confirmations
 from lab.store.layout import RunFolder
 from lab.store.manifest import not_paired
 from lab.store.runs import verify
 from lab.store.studies import read_declarations
+from lab.store.twins import folder_of
 from lab.sweep.frozen import freeze
 from lab.sweep.launcher import launch
-from lab.sweep.plan import Plan, plan_of
+from lab.sweep.plan import Plan, choice_of, plan_of
 from lab.sweep.show import left_to_train, missing_of
 from lab.sweep.sweeper import refuse_failed
 
@@ -103,7 +104,7 @@ def require_pair(plan: Plan, candidate: Candidate) -> None:
         raise StoreError(
             f"today's code moves baseline `{plan.baseline}` ({moved[0]}): it isn't what the arm was compared with\nput it back"
         )
-    if any(row.identified.manifest["change_id"] != candidate.run.change_id for row in plan.rows if row.job.changes):
+    if any(row.change_id != candidate.run.change_id for row in plan.rows if row.job.changes):
         raise StoreError(
             f"{candidate.label} isn't the same arm on today's text as in {candidate.run.directory}\n"
             f"put the text back, or ask for the arm on this one: its newest run is what is confirmed"
@@ -128,11 +129,11 @@ def train(plan: Plan, root: Path, tell: Callable[[str], None]) -> None:
 def judge(root: Path, pin: Pin, declared: Mapping[str, Any], plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:
     """Read the range for the pairs that are stable, conclude, and keep it."""
     path = confirmations.place(root / "runs", pin.name)
-    folders = {(bool(row.job.changes), row.job.seed): folder_of(row.identified, place(row.identified)) for row in plan.rows}
+    folders = {(bool(row.job.changes), row.job.seed): folder_of(choice_of(row), row.folder) for row in plan.rows}
     outcomes = {key: verify(folder) for key, folder in folders.items()}
     seeds = declared["seeds"]
     stable = [key for seed in seeds for key in ((True, seed), (False, seed)) if both_finished(outcomes, seed)]
-    text = plan.rows[0].identified.data.text
+    text = Identifier(root).data(plan.rows[0].job.config).text
     costs: dict[tuple[bool, int], dict[str, Any]] = {}
     size = 0
     if stable:
@@ -142,7 +143,7 @@ def judge(root: Path, pin: Pin, declared: Mapping[str, Any], plan: Plan, tell: C
         found, size = reading.ask(root, [folders[key] for key in stable], path, row)
         costs = dict(zip(stable, found, strict=True))
     sides = {key: side(pin, result, costs.get(key)) for key, result in outcomes.items()}
-    effect = smallest_effect(root, pin, declared, plan.rows[0].identified.manifest["cohort"])
+    effect = smallest_effect(root, pin, declared, plan.cohort)
     arm, base = ([sides[changed, seed] for seed in seeds] for changed in (True, False))
     concluded = conclude(arm, base, pin, effect.value)
     estimate = concluded.estimate

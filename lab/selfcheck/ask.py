@@ -17,7 +17,8 @@ from lab.results.report import build
 from lab.selfcheck.noise import measure
 from lab.selfcheck.told import text_of
 from lab.sweep.arms import hooks_as_typed
-from lab.sweep.plan import Asked, Plan, plan_of
+from lab.sweep.asked import Asked
+from lab.sweep.plan import Plan, plan_of
 from lab.sweep.sweeper import carry_out, refuse_failed
 
 STUDY = "selfcheck"
@@ -38,7 +39,7 @@ def selfcheck(root: Path, baseline: str, arms: int, seeds: int | None, say: Call
 def told(root: Path, plan: Plan) -> str:
     """What the shipped report and the runs of a plan come to."""
     report = build(root, plan.baseline, cohort=plan.cohort)
-    nulls = [row.identified.manifest["arm_id"] for row in plan.rows if row.job.changes]
+    nulls = [row.arm_id for row in plan.rows if row.job.changes]
     return text_of(measure(report, list(dict.fromkeys(nulls)), plan.seeds), SIZE)
 
 

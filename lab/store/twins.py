@@ -7,7 +7,7 @@ must be equal between twins. Reads manifests and configurations; claims, trains 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,17 @@ def choose(root: Path, identity: str, wanted: Mapping[str, Any]) -> Choice:
         fullest = min(done, key=lambda each: len(each.missing))
         return Choice(None, free_twin(done[0].folder), fullest.missing)
     return Choice(unfinished[0].folder, None, unfinished[0].missing) if unfinished else Choice(None, None, ())
+
+
+def choose_first(root: Path, identities: Sequence[str], wanted: Mapping[str, Any]) -> Choice:
+    """The directory of the first of several identities that has a result; without any, what the first one gets (`choose`)."""
+    choices = [choose(root, identity, wanted) for identity in identities]
+    return next((each for each in choices if each.folder is not None and each.folder.result.exists()), choices[0])
+
+
+def folder_of(choice: Choice, first: RunFolder) -> RunFolder:
+    """The directory that a choice means; `first`: where the run is trained when there is none of it yet."""
+    return choice.folder or choice.beside or first
 
 
 def stored(root: Path, identity: str, wanted: Mapping[str, Any]) -> list[Stored]:

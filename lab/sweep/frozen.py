@@ -29,12 +29,11 @@ def freeze(plan: Plan, root: Path) -> Path:
     writer.writerow(COLUMNS)
     for each in plan.rows:
         directory = each.folder.path.relative_to(root).as_posix()
-        writer.writerow([each.number, each.job.label, each.job.seed, each.identified.identity, directory, " ".join(each.job.overrides)])
+        writer.writerow([each.number, each.job.label, each.job.seed, each.identity, directory, " ".join(each.job.overrides)])
     write_file(folder / "plan.csv", text.getvalue())
-    rows = [{"number": each.number, "identity": each.identified.identity, "job": asdict(each.job)} for each in plan.rows]
+    rows = [{"number": each.number, "identity": each.identity, "job": asdict(each.job)} for each in plan.rows]
     kept: dict[str, Any] = {"schema": 1, "id": plan.id, "study": plan.study, "baseline": plan.baseline, "sentence": plan.sentence()}
-    asked = plan.asked
-    kept |= {"question": asked.question, "by_hand": asked.by_hand, "looks": asked.looks, "smallest_effect": asked.smallest_effect}
+    kept |= {"question": plan.question, "by_hand": plan.by_hand, "looks": plan.looks, "smallest_effect": plan.smallest_effect}
     write_json(folder / "plan.json", kept | {"rows": rows})
     return folder
 
@@ -62,20 +61,19 @@ def declaration_of(plan: Plan) -> Declaration | None:
     An edit of the code is no arm of a plan: it is found out beside the baseline, and counts from its request on.
     """
     arms = dict.fromkeys(
-        DeclaredArm(row.job.label, row.identified.manifest["change_id"])
+        DeclaredArm(row.job.label, row.change_id)
         for row in plan.rows
         if row.job.changes and all(change["kind"] != "code" for change in row.job.changes)
     )
     if not arms:
         return None
-    asked = plan.asked
     return Declaration(
         name=plan.study,
         baseline=plan.baseline,
         lock=plan.lock,
-        question=asked.question,
-        by_hand=asked.by_hand,
+        question=plan.question,
+        by_hand=plan.by_hand,
         arms=tuple(arms),
-        looks=asked.looks,
-        smallest_effect=asked.smallest_effect,
+        looks=plan.looks,
+        smallest_effect=plan.smallest_effect,
     )

@@ -15,9 +15,9 @@ from types import FrameType
 
 from lab.errors import Interrupted, LabError
 from lab.files import write_json
-from lab.runner import place, tell_found
+from lab.runner import tell_found
 from lab.store.console import Console
-from lab.sweep.plan import Plan, Row
+from lab.sweep.plan import Plan, Row, choice_of
 
 
 def launch(plan: Plan, folder: Path, what: str = "the sweep") -> list[Row]:
@@ -27,7 +27,7 @@ def launch(plan: Plan, folder: Path, what: str = "the sweep") -> list[Row]:
         for row in plan.rows:
             position = f"[{row.number}/{len(plan.rows)}]"
             try:
-                if tell_found(row.identified, place(row.identified), Console(position=position)):
+                if tell_found(row.job, choice_of(row), Console(position=position)):
                     continue
                 status = train_apart(row, folder / "jobs" / f"{row.number}.json", position, running)
             except LabError as error:
@@ -47,7 +47,7 @@ def launch(plan: Plan, folder: Path, what: str = "the sweep") -> list[Row]:
 
 def train_apart(row: Row, job: Path, position: str, running: Running) -> int:
     """One run in a process of its own. Returns its exit status (negative: the signal that killed it)."""
-    write_json(job, {"job": asdict(row.job), "identity": row.identified.identity, "position": position})
+    write_json(job, {"job": asdict(row.job), "identity": row.identity, "position": position})
     running.process = subprocess.Popen([sys.executable, "-m", "lab.runner", str(job), str(os.getpid())], start_new_session=True)
     try:
         if running.asked:  # while it was being started

@@ -5,13 +5,11 @@ All arms are composed and checked here, before the first run starts; the plan ho
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
+from pathlib import Path
 from typing import Any
 
-from lab.ablate.rule import Tally, count_changes
 from lab.config import words
 from lab.config.compose import Composer
 from lab.config.misread import with_texts_quoted
@@ -21,29 +19,13 @@ from lab.edits import Edits
 from lab.errors import ConfigError, StoreError
 from lab.files import sha256_of
 from lab.request import Identified, Identifier, Job, job_of
-from lab.runner import folder_of, place
 from lab.store.layout import RunFolder
 from lab.store.plain import plain
 from lab.store.runs import status_of
-from lab.sweep.arms import distinct, factor_hash, judge_values, refuse_single_values
-from lab.sweep.declared import family_of, read_study
-from lab.sweep.listed import refuse_study_of_a_verb, sort_words
-
-UNNAMED = "screening"  # where single runs fall that name no study
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a sweep is to try: the baseline first, then each arm once, all checked; and what its study was declared with."""
-
-    tallies: tuple[Tally, ...]
-    seeds: tuple[int, ...] = ()  # none: those of the first look
-    study: str = ""  # none: named after its arms
-    question: str = ""
-    by_hand: bool = False  # declared in conf/study
-    looks: tuple[int, ...] | None = None  # None, here and below: the pin's own
-    smallest_effect: float | None = None
-    cells: int = 0  # arms that the full grid of the listed values would have
+from lab.store.twins import Choice, choose_first, folder_of
+from lab.sweep.arms import factor_hash
+from lab.sweep.asked import UNNAMED, Asked, ask
+from lab.sweep.manner import Manner
 
 
 @dataclass(frozen=True)
@@ -51,13 +33,14 @@ class Row:
     """One run of the plan: its frozen job, what it is, and where it is or will be."""
 
     number: int
-    identified: Identified
+    job: Job
+    identity: str
+    joined: tuple[str, ...]  # a baseline's identities under code that certificates join with the plan's
+    arm_id: str
+    change_id: str
+    cohort: str
     folder: RunFolder
     status: str  # when planned: finished, diverged, failed, running, stopped, damaged, or missing
-
-    @property
-    def job(self) -> Job:
-        return self.identified.job
 
 
 @dataclass(frozen=True)
@@ -66,6 +49,10 @@ class Plan:
 
     id: str
     study: str
+    question: str
+    by_hand: bool  # declared in conf/study
+    looks: tuple[int, ...] | None  # None, here and below: the pin's own
+    smallest_effect: float | None
     baseline: str
     lock: str
     arms: tuple[str, ...]  # labels, without the baseline's
@@ -73,13 +60,12 @@ class Plan:
     rows: tuple[Row, ...]
     grid: int  # runs that the full grid of the listed values would have
     untried: bool  # the code was edited since the baseline's runs, and nobody has replayed them under it
-    asked: Asked
+    manner: Manner
 
     @property
     def cohort(self) -> str:
         """The one that its runs fall into, all of them: of this machine, text and protocol."""
-        cohort: str = self.rows[0].identified.manifest["cohort"]
-        return cohort
+        return self.rows[0].cohort
 
     def sentence(self) -> str:
         """What the sweep does, in words."""
@@ -101,42 +87,12 @@ def make_plan(composer: Composer, typed: Sequence[str], command: str, say: Calla
     return made
 
 
-def ask(composer: Composer, typed: Sequence[str]) -> Asked:
-    """What the words of a sweep ask for. Raises LabError for an arm that makes no fair comparison."""
-    fixed, listed, seeds = sort_words(typed, composer)
-    named = words.study_of(fixed)
-    refuse_study_of_a_verb(named)
-    declared = read_study(composer, named) if named is not None else None
-    if declared is not None:
-        if listed:
-            raise ConfigError(
-                f"{', '.join(listed)} can't be listed beside study={declared.name}: its arms stand in {declared.file}\n"
-                f"add them there before its first run, or leave the study out"
-            )
-        return Asked(
-            tuple(family_of(composer, declared, fixed)),
-            tuple(seeds),
-            declared.name,
-            declared.question,
-            by_hand=True,
-            looks=declared.looks,
-            smallest_effect=declared.smallest_effect,
-        )
-    if named is not None and os.path.lexists(composer.conf / STUDIES / f"{named}.yaml"):
-        raise ConfigError(f"conf/{STUDIES}/{named}.yaml isn't a plain file that can be read\nput one in its place, or remove it")
-    start = count_changes(composer, tuple(fixed))
-    refuse_single_values(start, listed)
-    judged = {key: judge_values(composer, fixed, key, values) for key, values in listed.items()}
-    arms = distinct([start, *(tally for tallies in judged.values() for tally in tallies)])
-    return Asked(tuple(arms), tuple(seeds), named or "", cells=prod(len(distinct(tallies)) for tallies in judged.values()))
-
-
 def require_something(made: Plan, composer: Composer) -> None:
     """A study that was named has an arm: a name that was mistyped would otherwise be a sweep of the baseline alone. Raises ConfigError.
 
     Edited code is an arm too, and may be one where that isn't known yet.
     """
-    name = made.asked.study
+    name = made.study
     if not name or name == UNNAMED or made.untried or any(row.job.changes for row in made.rows):
         return
     raise ConfigError(
@@ -149,19 +105,24 @@ def plan_of(composer: Composer, asked: Asked, command: str, say: Callable[[str],
     """The runs of what was asked for, each identified; see `make_plan`."""
     start = asked.tallies[0]
     judgement = start.pin.judgement
-    seeds = asked.seeds or tuple(judgement["seeds"][: (asked.looks or judgement["looks"])[0]])
+    looks = asked.looks or judgement["looks"]
+    seeds = asked.seeds or tuple(judgement["seeds"][: looks[-1 if asked.manner.until == "decided" else 0]])
     family = sha256_of({"lock": start.pin.sha256, "arms": sorted(factor_hash(tally) for tally in asked.tallies)})
     study = asked.study or f"sweep-{family[:8]}"
     jobs = [job_of(tally, composer.root, command, study, seed) for seed in seeds for tally in asked.tallies]
     identifier, edits = Identifier(composer.root), Edits(composer.root, say)
     settled = [edits.settle(identifier.identify(job), replay=replay) for job in jobs]
     rows = [row(number, identified) for number, identified in enumerate(settled, 1)]
-    identified_by: dict[str, Any] = {"family": family, "study": study, "runs": [each.identified.identity for each in rows]}
+    identified_by: dict[str, Any] = {"family": family, "study": study, "runs": [each.identity for each in rows]}
     if asked.by_hand:
         identified_by |= {"question": asked.question, "looks": asked.looks, "smallest_effect": asked.smallest_effect}
     return Plan(
         id=sha256_of(identified_by)[:8],
         study=study,
+        question=asked.question,
+        by_hand=asked.by_hand,
+        looks=asked.looks,
+        smallest_effect=asked.smallest_effect,
         baseline=start.pin.name,
         lock=start.pin.sha256,
         arms=tuple(tally.label for tally in asked.tallies[1:]),
@@ -169,13 +130,22 @@ def plan_of(composer: Composer, asked: Asked, command: str, say: Callable[[str],
         rows=tuple(rows),
         grid=len(seeds) * asked.cells,
         untried=edits.untried,
-        asked=asked,
+        manner=asked.manner,
     )
 
 
+def choice_of(row: Row) -> Choice:
+    """Which directory a row's run has now, or will get."""
+    return choose_first(Path(row.job.root), (row.identity, *row.joined), row.job.config)
+
+
 def row(number: int, identified: Identified) -> Row:
+    manifest, folder = identified.manifest, identified.folder
     try:
-        choice = place(identified)
-        return Row(number, identified, folder_of(identified, choice), status_of(choice.folder) if choice.folder else "missing")
+        choice = choose_first(Path(identified.job.root), (identified.identity, *identified.joined), identified.job.config)
+        folder = folder_of(choice, folder)
+        status = status_of(choice.folder) if choice.folder else "missing"
     except StoreError:  # it stops no other run: the sweep goes on, and says what is wrong with this one when its turn comes
-        return Row(number, identified, identified.folder, "damaged")
+        status = "damaged"
+    named = {name: manifest[name] for name in ("arm_id", "change_id", "cohort")}
+    return Row(number, identified.job, identified.identity, identified.joined, folder=folder, status=status, **named)

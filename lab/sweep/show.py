@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from statistics import fmean
 
 from rich.console import Console
@@ -24,9 +25,9 @@ def print_plan(plan: Plan) -> None:
     """The plan in words, a row for each arm, and the cost of what is missing."""
     console = Console(highlight=False)
     console.print(Text(f"{plan.sentence()} (study `{plan.study}`)"))
-    if plan.asked.question:
-        console.print(Text(f"question: {plain(plan.asked.question)}"))
-    if plan.asked.looks is not None or plan.asked.smallest_effect is not None:
+    if plan.question:
+        console.print(Text(f"question: {plain(plan.question)}"))
+    if plan.looks is not None or plan.smallest_effect is not None:
         console.print(Text(f"in place of the pin's: {', '.join(rules_said(plan))}"))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm", overflow="fold")
@@ -68,7 +69,7 @@ def labels(plan: Plan) -> list[str]:
 
 def rules_said(plan: Plan) -> list[str]:
     """What a study was declared with, where the pin has it otherwise."""
-    looks, smallest = plan.asked.looks, plan.asked.smallest_effect
+    looks, smallest = plan.looks, plan.smallest_effect
     said = [] if looks is None else [f"looks at {', '.join(map(str, looks))} seeds"]
     return said + ([] if smallest is None else [f"D = {smallest:g}"])
 
@@ -96,7 +97,7 @@ def ranges(seeds: Sequence[int]) -> str:
 
 def seconds_of_a_run(plan: Plan) -> float | None:
     """The mean duration of this baseline's finished runs, in seconds; None without any."""
-    root = plan.rows[0].identified.folder.path.parents[3]
+    root = Path(plan.rows[0].job.root)
     seconds = []
     for folder in run_folders(root, plan.baseline):
         with suppress(StoreError):  # a damaged run costs nothing to know
