@@ -37,6 +37,7 @@ from lab.config.options import OptionFiles
 from lab.config.ranges import nearest
 from lab.errors import ConfigError, LabError
 from lab.sweep.declared import Declared, read_study, require_member
+from lab.sweep.designs.list_of_arms import with_arms_as_words
 from lab.sweep.listed import refuse_study_of_a_verb
 from lab.sweep.manner import read_manner
 
@@ -54,6 +55,7 @@ def main() -> int:
     """Exit status: 0, or the error's own after its message on standard error."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra re-raises, and the message is ours
     try:
+        sys.argv[1:] = with_arms_as_words(sys.argv[1:])
         arguments = get_args_parser().parse_intermixed_args()
         typed = set(arguments.overrides)  # flags may stand between the words; Hydra itself wants them first
         arguments.overrides = with_texts_quoted(arguments.overrides)

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from lab.config.diff import ABSENT, flatten, moved, say
 from lab.config.identity import role_of
-from lab.errors import DataError, Interrupted, LabError, MachineError, StoreError
+from lab.errors import DataError, Interrupted, LabError, MachineError, RunError, StoreError
 from lab.files import read_sealed, sealed, sha256_file, write_file, write_json
 from lab.request import Identified
 from lab.signals import stopping
@@ -186,4 +186,4 @@ def explained(error: Exception, folder: RunFolder) -> LabError:
         return MachineError(f"the machine failed this run, its device is lost: {said}\n{way}\n{place}")
     if isinstance(error, OSError):
         return MachineError(f"the machine failed this run: {said}\nthe same command goes on from its last checkpoint")
-    return MachineError(f"this run failed: {type(error).__name__}: {error}\n{place}")
+    return RunError(f"this run failed: {type(error).__name__}: {error}\n{place}")

@@ -35,6 +35,12 @@ class MachineError(LabError):
     exit_status = 1
 
 
+class RunError(LabError):
+    """The run's own code failed it, a hook's or a component's: once more would fail again."""
+
+    exit_status = 1
+
+
 class Interrupted(LabError):
     """A signal asked the run to stop; it was checkpointed and can be continued."""
 

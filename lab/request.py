@@ -8,22 +8,23 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.ablate.codemap import code_map, reached
-from lab.ablate.refusal import require_one_change
+from lab.ablate.codemap import CodeMaps, reached
+from lab.ablate.refusal import require_cell, require_one_change
 from lab.ablate.rule import Tally
 from lab.config.check import check_attention
 from lab.config.compose import Composer
 from lab.config.diff import say
-from lab.config.identity import arm_id, change_id, cohort_id, of_role, run_identity
+from lab.config.identity import arm_id, by_role, change_id, cohort_id, of_role, run_identity
 from lab.data.corpora import Corpus
 from lab.data.prepare import PreparedData, prepare, require_length
 from lab.errors import ConfigError, LabError
 from lab.files import sha256_of
 from lab.store.abilities import settle_device, told_of_device
+from lab.store.declaration import FACTORIAL
 from lab.store.layout import RunFolder, cache, run_folder
 from lab.store.machine import bits_of_machine, cohort_parts
 from lab.store.manifest import SCHEMA
@@ -45,6 +46,7 @@ class Job:
     held: list[str]  # typed to stay where the baseline has them, and what a swapped component got of its own
     config: dict[str, Any]  # resolved
     reference: dict[str, Any]  # the baseline at this seed, on this device and text, resolved
+    cell: dict[str, Any] = field(default_factory=dict)  # in a factorial or a curve: the design, and the level of each factor
 
     @property
     def seed(self) -> int:
@@ -54,7 +56,8 @@ class Job:
     def request(self) -> dict[str, Any]:
         """Who asked, for what and why: a line of requests.jsonl."""
         kept = ("baseline", "lock", "label", "changes", "held", "study", "exploring", "command")
-        return {name: getattr(self, name) for name in kept} | {"note": self.config["note"], "why": self.config["why"]}
+        told = {name: getattr(self, name) for name in kept} | {"note": self.config["note"], "why": self.config["why"]}
+        return told | ({"cell": self.cell} if self.cell else {})
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,14 @@ class Identified:
         return identity
 
 
-def job_of(tally: Tally, root: Path, command: str, study: str | None = None, seed: int | None = None) -> Job:
-    """Freeze a request that the rule allows. Raises OneChangeError for one that it doesn't."""
-    require_one_change(tally)
+def job_of(
+    tally: Tally, root: Path, command: str, study: str | None = None, seed: int | None = None, cell: Mapping[str, Any] | None = None
+) -> Job:
+    """Freeze a request that the rule allows. Raises OneChangeError for one that it doesn't.
+
+    `cell`: what it is in the declared factorial or curve that asks for it. Only a factorial's may make several changes.
+    """
+    (require_cell if cell and cell["design"] == FACTORIAL else require_one_change)(tally)
     config, overrides = on_this_machine(tally.composition.resolved), list(tally.composition.overrides)
     if seed is not None:
         config["seed"] = seed
@@ -104,6 +112,7 @@ def job_of(tally: Tally, root: Path, command: str, study: str | None = None, see
         + [f"{each} (its own)" for each in tally.composition.settled],
         config=config,
         reference=reference,
+        cell=dict(cell or {}),
     )
 
 
@@ -139,23 +148,25 @@ def cohort_here(root: Path, baseline: str) -> str | None:
 
 
 class Identifier:
-    """Identifies jobs. Texts that several jobs share are read and prepared once."""
+    """Identifies jobs, all of one moment: texts that several of them share are read and prepared once, and so is code."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._prepared: dict[str, PreparedData] = {}
+        self._code = CodeMaps()
 
     def identify(self, job: Job) -> Identified:
         """Prepare the data, map the code, hash what makes the run. Raises DataError, ConfigError, MachineError."""
         config = job.config
         data = self.data(config)
-        factors, protocol = of_role("factor", config), of_role("protocol", config)
-        code = code_map(config)
-        bits = bits_of_machine(config["device"]) | {"leaves": of_role("bits", config)}
+        leaves, of_baseline = by_role(config), by_role(job.reference)
+        factors, protocol = leaves["factor"], leaves["protocol"]
+        code = self._code.of(config)
+        bits = bits_of_machine(config["device"]) | {"leaves": leaves["bits"]}
         arm = arm_id(factors, protocol, code, data.token_digest)
         identity = run_identity(arm, job.seed, bits)
         cohort = cohort_parts(config["device"]["kind"], data.text, protocol)
-        about = {"factors": of_role("factor", job.reference), "protocol": of_role("protocol", job.reference)}
+        about = {"factors": of_baseline["factor"], "protocol": of_baseline["protocol"]}
         baseline_data = data if job.exploring else self.prepared(job.reference)  # an exploring run may be of another text
         per_step = config["trainer"]["batch_size"] * config["model"]["context"]
         manifest = {
@@ -185,7 +196,7 @@ class Identifier:
             manifest,
             run_folder(self.root, job.baseline, job.label, arm, job.seed, identity),
             baseline_data=baseline_data,
-            baseline_code=code_map(job.reference),
+            baseline_code=self._code.of(job.reference),
             baseline_change=change_id(**about, tokens=baseline_data.token_digest),
         )
 

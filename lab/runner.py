@@ -1,7 +1,7 @@
 """One request, in order: rule, data, identity, edited code, found?, claim, train, result. Knows every room below and does little itself.
 
-Until training starts nothing here imports torch. Started by name (`python -m lab.runner JOB.json PARENT`) it trains one frozen job,
-so that a sweep can give each run a fresh process without importing torch itself.
+Until training starts nothing here imports torch. `train_frozen` trains one frozen job in a process of its own, for a sweep: forked
+from one that has torch loaded (lab/sweep/forkserver.py), or started by name (`python -m lab.runner JOB.json PARENT`).
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.ablate.codemap import code_map, require_fresh
 from lab.attempt import as_begun, train
 from lab.edits import Edits
-from lab.errors import LabError, MachineError, StoreError
+from lab.errors import LabError, MachineError, RunError, StoreError
 from lab.files import read_json
 from lab.request import Identified, Identifier, Job
 from lab.signals import leave_on_interrupt
@@ -27,24 +29,45 @@ from lab.store.claim import ClaimedError, claimed
 from lab.store.console import Console
 from lab.store.layout import RunFolder
 from lab.store.machine import check_torch, set_variables
+from lab.store.manifest import packages
 from lab.store.runs import add_request, verify
 from lab.store.twins import Choice, choose, choose_first, folder_of, has_checkpoint
 
 PARENT_WATCH_SECONDS = 0.2
+# What `python -m lab.runner` leaves with, for whoever started it, beside the exit statuses of lab/errors.py.
+CLAIMED = 75  # another process trains this run
+MACHINE = 74  # the machine's failure: once more may do
 
 
-def run(job: Job, console: Console, promised: str | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Promise:
+    """What a sweep's plan says of a job: its identity; or, where it may be trained on another machine, its arm alone."""
+
+    identity: str
+    arm_id: str | None = None
+
+    def require(self, identified: Identified) -> None:
+        """Raise StoreError where the job has become another run since it was planned."""
+        kept = identified.identity == self.identity if self.arm_id is None else identified.manifest["arm_id"] == self.arm_id
+        if not kept:
+            raise StoreError(
+                "the text, torch or this machine's settings changed since the sweep was planned: this would be another run\n"
+                "plan it anew: the same again with hydra.sweeper.plan=new"
+            )
+
+
+def run(job: Job, console: Console, promised: Promise | None = None) -> dict[str, Any]:
     """Find the run or train it. Returns its result. Raises LabError; the run directory then says why.
 
-    `promised` is the identity that a sweep's plan gave the job.
+    `promised` is what a sweep's plan said of the job.
     """
     root = Path(job.root)
     identified = Identifier(root).identify(job)
-    if promised not in (None, identified.identity):
-        raise StoreError("lab/ or the text was edited since the sweep was planned: this would be another run\ntype the same again")
+    if promised is not None:
+        promised.require(identified)
     identified = Edits(root, console.say).settle(identified)
     choice = place(identified)
-    if (result := tell_found(job, choice, console)) is not None:
+    if (result := tell_found(identified.job, choice, console)) is not None:
         return result
     if choice.beside is not None:
         console.say(f"the run is there, without {', '.join(choice.missing)}: it is trained once more, beside it, and counts once")
@@ -59,13 +82,13 @@ def run(job: Job, console: Console, promised: str | None = None) -> dict[str, An
     try:
         with claimed(folder.claim, folder.path) as claim:
             choice = place(identified)
-            if (result := tell_found(job, choice, console)) is not None:
+            if (result := tell_found(identified.job, choice, console)) is not None:
                 return result
             if folder_of(choice, identified.folder) != folder or has_checkpoint(folder) != begun:
                 raise StoreError("another process began this run, and left it, at this moment\ntype the same again")
             return train(identified, parts, folder, claim, console)
     except ClaimedError:
-        if (result := tell_found(job, place(identified), console)) is not None:
+        if (result := tell_found(identified.job, place(identified), console)) is not None:
             return result  # whoever held the claim has just finished it, or was reading its result
         raise
     except OSError as error:
@@ -84,19 +107,27 @@ def left_behind(identified: Identified) -> list[RunFolder]:
 
 
 def tell_found(job: Job, choice: Choice, console: Console) -> dict[str, Any] | None:
-    """The result of a run that finished or diverged before, verified and shown; this request is added to it. None: it's to be trained."""
+    """The result of a run that finished or diverged before, shown; this request is added to it. None: it's to be trained."""
+    result = find(job, choice)
+    if result is not None:
+        assert choice.folder is not None
+        console.found(choice.folder, job.request, job.seed, result)
+    return result
+
+
+def find(job: Job, choice: Choice) -> dict[str, Any] | None:
+    """The result of a run that finished or diverged before, verified; this request is added to it. None: it's to be trained."""
     folder = choice.folder
-    if folder is not None and folder.result.exists():
-        result = verify(folder)
-        try:
-            add_request(Path(job.root), folder, job.request)
-        except OSError as error:
-            raise MachineError(
-                f"the run is there, and this request can't be added: {error}\nput that right; or: python -m lab show {folder.path.name}"
-            ) from error
-        console.found(folder, job.request, job.seed, result)
-        return result
-    return None
+    if folder is None or not folder.result.exists():
+        return None
+    result = verify(folder)
+    try:
+        add_request(Path(job.root), folder, job.request)
+    except OSError as error:
+        raise MachineError(
+            f"the run is there, and this request can't be added: {error}\nput that right; or: python -m lab show {folder.path.name}"
+        ) from error
+    return result
 
 
 def assembled(identified: Identified) -> Any:
@@ -108,7 +139,7 @@ def assembled(identified: Identified) -> Any:
         raise
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        raise MachineError(
+        raise RunError(
             f"this run can't be built: {type(error).__name__}: {error}\nat {where.filename}:{where.lineno}, in {where.name}"
         ) from error
 
@@ -127,21 +158,40 @@ def import_everything(identified: Identified) -> None:
         raise StoreError("lab/ was edited while this run started: its code isn't what its identity says\ntype the same again")
 
 
-def main() -> int:
-    """Train the job in the file named on the command line, for the sweep whose process number follows. Exit status as of `run.py`."""
-    frozen = read_json(Path(sys.argv[1]))
+def train_frozen(path: Path, parent: int) -> int:
+    """Train the job in a file, for the process `parent`. Returns the exit status: as of `run.py`, or one of those above."""
+    frozen = read_json(path)
     leave_on_interrupt()
-    leave_with(int(sys.argv[2]))
+    leave_with(parent)
     console = Console(position=frozen["position"])
-    sys.path.insert(0, frozen["job"]["root"])  # the project's own modules (trusted_modules), wherever the sweep was typed
+    see(frozen)
     try:
-        run(Job(**frozen["job"]), console, frozen["identity"])
+        run(Job(**frozen["job"]), console, Promise(frozen["identity"], frozen.get("arm_id")))
     except LabError as error:
         console.error(str(error))
-        return error.exit_status
+        return CLAIMED if isinstance(error, ClaimedError) else MACHINE if isinstance(error, MachineError) else error.exit_status
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def see(frozen: Mapping[str, Any]) -> None:
+    """Import the code that the job was frozen with, and the project's own modules (trusted_modules), wherever the sweep was typed."""
+    sys.path[:0] = [folder for folder in (frozen.get("code"), frozen["job"]["root"]) if folder is not None and folder not in sys.path[:2]]
+
+
+def warm(path: Path) -> None:
+    """Read what the runs of a sweep read alike, for a process that is about to be forked: sources, versions, the prepared text.
+
+    Asks no graphics driver: a process that has, can't be forked.
+    """
+    frozen = read_json(path)
+    see(frozen)
+    job = Job(**frozen["job"])
+    packages()
+    if job.config["device"]["kind"] == "cpu":
+        for module in Identifier(Path(job.root)).identify(job).manifest["code"]:
+            importlib.import_module(module)
 
 
 def leave_with(parent: int) -> None:
@@ -156,4 +206,4 @@ def leave_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(train_frozen(Path(sys.argv[1]), int(sys.argv[2])))

@@ -143,12 +143,16 @@ def show(arguments: argparse.Namespace, root: Path) -> None:
 
 
 def plan(arguments: argparse.Namespace, root: Path) -> None:
-    from lab.config.compose import Composer
+    from lab.sweep.decided import require_decidable
+    from lab.sweep.designs.list_of_arms import with_arms_as_words
     from lab.sweep.frozen import require_declarable
-    from lab.sweep.plan import make_plan
     from lab.sweep.show import print_plan
+    from lab.sweep.thawed import plan_or_thaw
 
-    made = make_plan(Composer(root), arguments.overrides, "python -m lab plan")
+    typed = with_arms_as_words([*arguments.overrides, *([] if arguments.arms is None else [f"--arms={arguments.arms}"])])
+    made = plan_or_thaw(root, typed, "python -m lab plan", print)
+    if made.manner.until == "decided":
+        require_decidable(made)
     require_declarable(made, root)
     print_plan(made)
 
@@ -190,8 +194,23 @@ def bench(arguments: argparse.Namespace, root: Path) -> None:
 
         print(json.dumps(bench_store(arguments.store), indent=1, allow_nan=False))
         return
+    if arguments.sweep:
+        from lab.bench.sweep import STEPS, Study, bench_sweep
+
+        if arguments.overrides or arguments.against is not None:
+            raise ConfigError("--sweep times one standard study, whatever else is typed\nleave the other words out, but for --steps N")
+        study = Study(steps=STEPS if arguments.steps is None else arguments.steps)
+        print(json.dumps(bench_sweep(root, study), indent=1, allow_nan=False))
+        return
+    if arguments.plan:
+        from lab.bench.plan import bench_plan
+
+        if arguments.overrides or arguments.against is not None:
+            raise ConfigError("--plan times sweeps of its own, whatever else is typed\nleave the other words out")
+        print(json.dumps(bench_plan(root), indent=1, allow_nan=False))
+        return
     words = [arguments.overrides] + ([] if arguments.against is None else [ask.words_of(arguments.against)])
-    found = ask.bench(root, [settled(root, each) for each in words], arguments.steps)
+    found = ask.bench(root, [settled(root, each) for each in words], ask.STEPS if arguments.steps is None else arguments.steps)
     asked = dict(zip(("overrides", "against"), words, strict=False))
     print(json.dumps({"schema": found.pop("schema")} | asked | found, indent=1, allow_nan=False))
 

@@ -18,6 +18,7 @@ from lab.ablate.baseline import pin
 from lab.config.compose import Composer
 from tests.cases import Cases
 from tests.figures import Figures, rows_of
+from tests.forked import start
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TINY = (
@@ -48,17 +49,35 @@ class Project:
     root: Path
 
     def python(self, *words: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        """`python WORDS` in the project; its exit status is checked unless `status` is None."""
-        done = subprocess.run(
-            [sys.executable, *words], cwd=self.root, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=120
-        )
-        if status is not None:
-            assert done.returncode == status, f"exit status {done.returncode}, not {status}\n{done.stdout}\n{done.stderr}"
-        return done
+        """`python WORDS` in the project, forked (tests/forked.py); its exit status is checked unless `status` is None."""
+        process = start(words, self.root, os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return self._ended(process, status)
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """`python WORDS`, not waited for."""
-        return subprocess.Popen([sys.executable, *words], cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def fresh(self, *words: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """The same, always in a fresh process: for what is about how a process starts."""
+        command = [sys.executable, *words]
+        process = subprocess.Popen(
+            command, cwd=self.root, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        return self._ended(process, status)
+
+    def start(self, *words: str, fresh: bool = False) -> subprocess.Popen[str]:
+        """`python WORDS`, not waited for; `fresh` as of the method."""
+        if fresh:
+            command = [sys.executable, *words]
+            return subprocess.Popen(command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return start(words, self.root, dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def _ended(self, process: subprocess.Popen[str], status: int | None) -> subprocess.CompletedProcess[str]:
+        with process:
+            try:
+                said, errors = process.communicate(timeout=120)
+            except BaseException:
+                process.kill()
+                raise
+        if status is not None:
+            assert process.returncode == status, f"exit status {process.returncode}, not {status}\n{said}\n{errors}"
+        return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
 
     def composer(self) -> Composer:
         return Composer(self.root, self.root)
@@ -113,8 +132,18 @@ def figures(record_property: Callable[[str, object], None], request: pytest.Fixt
 
 
 # The files that take longest, so that no core waits for the other at the end (a file's tests stay on one core).
-LONG = ("replay/test_flow.py", "replay/test_certify.py", "test_kills.py", "test_sweep.py", "test_docs_pages.py", "test_signals.py")
-LONG += ("test_resume.py", "test_confounds.py", "test_runner.py", "test_one_owner.py", "test_learning.py", "test_identity.py")
+LONG = ("replay/test_flow.py", "replay/test_certify.py", "sweep/test_declared.py", "test_rule.py", "test_every_hook.py", "test_sweep.py")
+LONG += ("test_run.py", "test_kills.py", "test_confirm.py", "test_docs.py", "test_harmless.py", "test_runner.py", "test_baseline.py")
+LONG += ("test_experiment.py", "test_identity.py", "test_docs_pages.py", "test_plan.py", "test_reliability.py", "test_help.py")
+LONG += (
+    "test_selfcheck.py",
+    "test_cli.py",
+    "test_signals.py",
+    "test_resume.py",
+    "test_one_owner.py",
+    "test_confounds.py",
+    "test_learning.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,15 +1,16 @@
 """Figures measured by simulation, each beside what is demanded of it. `make test` prints them at its end (tests/conftest.py).
 
-docs/the-statistics.md holds the same figures in its table, and each is compared with what is measured here.
+docs/the-statistics.md and docs/designs.md hold the same figures in their tables, and each is compared with what is measured here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "the-statistics.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = (DOCS / "the-statistics.md", DOCS / "designs.md")
 DRIFT = 0.003  # what another version of numpy may make of the last digits
 
 
@@ -19,11 +20,10 @@ class Row:
     demanded: str
 
 
-def rows_of(page: Path = PAGE) -> dict[str, Row]:
-    """The page's table of figures, by name."""
-    cells = [
-        [cell.strip() for cell in line.strip().strip("|").split("|")] for line in page.read_text().splitlines() if line.startswith("|")
-    ]
+def rows_of(pages: Sequence[Path] = PAGES) -> dict[str, Row]:
+    """The pages' tables of figures, by name."""
+    lines = [line for page in pages for line in page.read_text().splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines]
     return {name: Row(measured, demanded) for name, measured, demanded in (row for row in cells if len(row) == 3)}
 
 
@@ -55,10 +55,10 @@ class Figures:
         if self.page is None:
             return
         line = f"| {name} | {shown(measured)} | {demanded} |"
-        assert name in self.page, f"{PAGE.name} lacks the line\n{line}"
+        assert name in self.page, f"docs/ lacks the line\n{line}"
         row = self.page[name]
         close = abs(float(row.measured) - measured) <= DRIFT
-        assert close and row.demanded == demanded, f"{PAGE.name} says {row.measured}, {row.demanded}; it should say\n{line}"
+        assert close and row.demanded == demanded, f"docs/ says {row.measured}, {row.demanded}; it should say\n{line}"
 
 
 def shown(figure: float) -> str:

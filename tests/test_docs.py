@@ -14,8 +14,8 @@ from lab.cli import parser
 from lab.config.compose import Composer
 from lab.errors import ConfigError, LabError, OneChangeError
 from lab.store.abilities import settle_device, without_cuda
-from lab.sweep.arms import distinct, judge_values
-from lab.sweep.listed import sort_words
+from lab.sweep.asked import ask
+from lab.sweep.designs.list_of_arms import with_arms_as_words
 from tests.conftest import CHECKOUT, copy_of_the_project
 from tests.docs_examples.page import DOCS, PAGES, SOURCES, Shown, answers, commands, files, write_files
 
@@ -47,7 +47,10 @@ def test_the_docs_show_commands_and_none_of_them_both_ways() -> None:
 
 
 @pytest.mark.parametrize("command", sorted({each.command for each in SHOWN}))
-def test_a_command_that_the_docs_show_can_be_typed_or_is_refused_as_they_say(composer: Composer, command: str) -> None:
+def test_a_command_that_the_docs_show_can_be_typed_or_is_refused_as_they_say(
+    composer: Composer, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(composer.root)  # where a page's own files stand
     if command in REFUSED:
         with pytest.raises(LabError):
             judge(Shown(command), composer)
@@ -56,9 +59,10 @@ def test_a_command_that_the_docs_show_can_be_typed_or_is_refused_as_they_say(com
 
 
 def judge(shown: Shown, composer: Composer) -> None:
-    """Every arm that a command asks for, counted and judged."""
+    """Every arm that a command asks for, counted and judged; a sweep judges its own."""
     for tally in tallies_of(shown, composer):
-        require_one_change(tally)
+        if not shown.sweeps:
+            require_one_change(tally)
 
 
 def tallies_of(shown: Shown, composer: Composer) -> list[Tally]:
@@ -72,11 +76,8 @@ def tallies_of(shown: Shown, composer: Composer) -> list[Tally]:
         if words[1] != "plan":
             return []
         words = arguments.overrides
-    sweeps = first == "-m" or "--multirun" in words
-    words = [each for each in words if each not in RUNNER_FLAGS and not each.startswith("-")]
-    fixed, listed, _ = sort_words(words, composer) if sweeps else (words, {}, [])
-    arms = [each for key in listed for each in judge_values(composer, fixed, key, listed[key])]
-    return distinct([count_changes(composer, tuple(fixed)), *arms])
+    words = [each for each in with_arms_as_words(words) if each not in RUNNER_FLAGS and not each.startswith("-")]
+    return list(ask(composer, words).tallies) if shown.sweeps else [count_changes(composer, tuple(words))]
 
 
 @pytest.mark.parametrize("shown", COUNTED, ids=lambda each: each.command)

@@ -495,7 +495,7 @@ def test_many_random_kills_move_no_bit(tiny: Project, memory: Path, cases: Calla
 
 def typed_and_killed(project: Project, name: str, after: float | None) -> int:
     """`python run.py ...`, killed `after` seconds. Its exit status."""
-    process = project.start("run.py", "baseline=kills", *COMMANDS[name])
+    process = project.start("run.py", "baseline=kills", *COMMANDS[name], fresh=True)
     try:
         process.communicate(timeout=60 if after is None else after)
     except TimeoutExpired:

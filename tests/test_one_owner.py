@@ -293,12 +293,18 @@ SLOW = "time.sleep(0.005)"  # each step: else a fast machine has finished before
 
 
 def trainer_of(process: subprocess.Popen[str]) -> int | None:
-    """The process in which a sweep trains now, from /proc."""
-    for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+    """The process in which a sweep trains now, from /proc: the fork server's child."""
+    for pid in children_of(process.pid):
         with contextlib.suppress(OSError):
-            if b"lab.runner" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return int(pid)
+            if b"lab.sweep.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return next(iter(children_of(pid)), None)
     return None
+
+
+def children_of(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
 
 
 def is_there(pid: int) -> bool:

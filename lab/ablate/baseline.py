@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from omegaconf import OmegaConf
 from lab.ablate.lock import SCHEMA, Pin, check_name, load_pin, lock_hash, lock_path, option_digest, option_path
 from lab.config import words
 from lab.config.compose import UNCOUNTED_GROUPS, Composer, Composition
-from lab.config.diff import Move, flatten, moved, say
+from lab.config.diff import Move, flatten, moved, node, say
+from lab.config.identity import as_before
 from lab.errors import PinError
 from lab.files import parse_object, write_file, write_json
 
@@ -46,7 +48,7 @@ def pin(composer: Composer, name: str, overrides: Sequence[str], again: bool = F
         "file_digest": option_digest(option),
         "choices": {group: choice for group, choice in sorted(fresh.choices.items()) if group not in ("baseline", "change")},
         "overrides": [each for each in overrides if not each.startswith("data.path=")] if overrides else before.overrides,
-        "composition": fresh.unresolved | {"data": fresh.unresolved["data"] | {"path": ""}},
+        "composition": before.without_later(fresh.unresolved | {"data": fresh.unresolved["data"] | {"path": ""}}, fresh.resolved),
     }
     made = lock_hash(name, **parts)
     if made != before.sha256:
@@ -65,6 +67,22 @@ class Before:
         self.sha256: str | None = whole.get("sha256")
         self.overrides: list[str] = whole.get("overrides", [])
         self.composition: dict[str, Any] = whole.get("composition", {})
+
+    def without_later(self, unresolved: dict[str, Any], resolved: Mapping[str, Any]) -> dict[str, Any]:
+        """A composition without the leaves that the lab gained since this lock, where they mean what was before them.
+
+        So a lock stays as it is, and with it all that names it, until something moves.
+        """
+        if not self.composition:
+            return unresolved
+        there, found = flatten(self.composition), copy.deepcopy(unresolved)
+        for path in flatten(unresolved):
+            if path not in there and as_before(path, flatten(resolved)[path], resolved):
+                parent, _, name = path.rpartition(".")
+                holder = node(found, parent)
+                assert isinstance(holder, dict)
+                del holder[name]
+        return found
 
     def keep(self) -> None:
         """Write the old lock to the first free NAME.lock.N.old.json."""

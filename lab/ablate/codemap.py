@@ -20,6 +20,7 @@ from typing import Any
 from lab.config.diff import flatten
 from lab.config.ranges import nearest
 from lab.errors import ConfigError, StoreError
+from lab.files import canonical_json
 
 ROOTS = ("lab.experiment",)
 # The rooms whose code can move a number: all that is handed the model. What experiment imports besides (files, errors, the row
@@ -42,6 +43,22 @@ def code_map(resolved: Mapping[str, Any]) -> dict[str, str]:
     observers = tuple(f"hooks.{name}." for name, hook in resolved["hooks"].items() if hook.get("observes") is True)
     named = {path: value for path, value in flatten(resolved).items() if path.endswith("._target_") and not path.startswith(observers)}
     return reached([*ROOTS, *sorted({target.rpartition(".")[0] for target in named.values()})], resolved["trusted_modules"])
+
+
+class CodeMaps:
+    """The code maps of many compositions at one moment: each set of modules is walked once, and is the same object for all of them."""
+
+    def __init__(self) -> None:
+        self._maps: dict[str, dict[str, str]] = {}
+
+    def of(self, resolved: Mapping[str, Any]) -> dict[str, str]:
+        """As `code_map`, of the code as it was when such a composition was first asked for."""
+        observers = [name for name, hook in resolved["hooks"].items() if hook.get("observes") is True]
+        targets = {place: target for place, target in flatten(resolved).items() if place.endswith("._target_")}
+        key = canonical_json([targets, observers, resolved["trusted_modules"]])
+        if key not in self._maps:
+            self._maps[key] = code_map(resolved)
+        return self._maps[key]
 
 
 def reached(roots: Iterable[str], trusted: Iterable[str]) -> dict[str, str]:

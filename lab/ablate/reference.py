@@ -10,7 +10,7 @@ from typing import Any
 from yaml import YAMLError
 
 from lab.ablate.certificate import CodeMap, Finding, comparable, joined, map_hash, moved_modules
-from lab.config.options import read_yaml
+from lab.config.options import read_stored
 from lab.errors import ConfigError, LabError
 from lab.files import read_rows, read_sealed, sha256_of
 from lab.store.layout import RunFolder, run_folders
@@ -132,7 +132,7 @@ def is_baseline(request: Mapping[str, Any], baseline: str, lock: str) -> bool:
 def can_repeat(folder: RunFolder, manifest: Mapping[str, Any]) -> bool:
     """Whether this machine has the versions and the processor that made a run; threads and the like come with its config.yaml."""
     try:
-        device = read_yaml(folder.config)["device"]
+        device = read_stored(folder.config)["device"]
     except (ConfigError, YAMLError, ValueError, KeyError, OSError):
         return False  # it stands in the way of an edit all the same
     return {name: value for name, value in manifest["bits"].items() if name != "leaves"} == bits_of_machine(device)

@@ -28,6 +28,14 @@ def require_one_change(tally: Tally) -> None:
     )
 
 
+def require_cell(tally: Tally) -> None:
+    """Raise OneChangeError unless a request may be a cell of a declared factorial: comparable, of today's pin, and not exploring."""
+    if tally.exploring:
+        raise OneChangeError(f"refused: {tally.label} explores, and a cell feeds effects\nleave explore=true out")
+    if tally.incomparable or tally.drifted:
+        require_one_change(tally)
+
+
 def command(tally: Tally, change: Change) -> str:
     """What to type for just this change, on this baseline."""
     start = [] if tally.pin.name == "default" else [f"baseline={tally.pin.name}"]

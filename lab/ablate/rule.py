@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lab.ablate.lock import Pin, load_pin
+from lab.ablate.lock import Pin
+from lab.ablate.pinned import Pinned, pinned
 from lab.config import words
 from lab.config.compose import UNCOUNTED_GROUPS, Composer, Composition, component_of
 from lab.config.diff import ABSENT, Change, Move, flatten, moved, same, say
-from lab.config.identity import role_of, with_later_keys
+from lab.config.identity import role_of
 from lab.errors import ConfigError
 
 COMPARED = ("factor", "protocol")
@@ -65,17 +66,16 @@ def count_changes(composer: Composer, overrides: tuple[str, ...]) -> Tally:
     composition = composer.compose(overrides)
     if composition.baseline == "none" or "baseline" not in composition.choices:
         raise ConfigError("this composition has no baseline\nadd baseline=NAME, or pin one: python -m lab pin NAME [overrides]")
-    pin = load_pin(composer.root, composition.baseline)
-    return Count(composer, pin, composition).tally()
+    return Count(composer, pinned(composer, composition.baseline), composition).tally()
 
 
 class Count:
     """One count: the pinned tree, today's baseline, and the reference as it grows."""
 
-    def __init__(self, composer: Composer, pin: Pin, composition: Composition) -> None:
-        self.composer, self.pin, self.composition = composer, pin, composition
-        _, self.pinned_tree = composer.typed(with_later_keys(pin.composition))
-        self.pinned = flatten(self.pinned_tree)
+    def __init__(self, composer: Composer, pinned: Pinned, composition: Composition) -> None:
+        self.composer, self.pin, self.composition = composer, pinned.pin, composition
+        self.pinned_tree, self.pinned = pinned.tree, pinned.leaves
+        pin = pinned.pin
         self.base = composer.compose((f"baseline={pin.name}",)) if composition.overrides else composition
         self.reference = self.base
         self.typed = {override.key_or_group: override.input_line or "" for override in words.parse(composition.overrides)}

@@ -19,6 +19,7 @@ from lab.request import Identifier
 from lab.store.abilities import told_of_device
 from lab.store.machine import set_variables
 
+STEPS = 40  # training steps to time, where nobody says how many
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 

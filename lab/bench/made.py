@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from lab.ablate.codemap import COUNTED, LAB
 from lab.ablate.lock import lock_hash, lock_path, option_digest, option_path
 from lab.canonical import SEAL, canonical_json, json_text, sealed
+from lab.files import sha256_file
+from lab.request import Identified
 
 STEPS, TOKENS_PER_STEP = 1000, 2048
 MODULES = 55  # in the code map of a nano model
@@ -174,3 +178,21 @@ def make_rows(root: Path, runs: int, rows: int) -> None:
         bodies.append("".join(canonical_json(line) + "\n" for line in lines))
     for index, manifest in enumerate(sorted((root / "runs").glob("*/*/*/manifest.json"))[:runs]):
         manifest.with_name("metrics.jsonl").write_text(bodies[index % len(bodies)])
+
+
+def make_finished(identified: Identified, number: int) -> None:
+    """A finished run of an identified job, with its request: found by a sweep, verified by its digests, and read by a report."""
+    job, folder = identified.job, identified.folder
+    value = 2.1 + random.Random(identified.identity).gauss(0.0, SPREAD["pair"])
+    initial: dict[str, Any] = {"of": 35, "equal": 35, "same_draws": [], "other": [], "only_here": [], "only_baseline": []}
+    pairing = {"initial": initial, "data": {"unit": "batches", "of": STEPS, "same": STEPS}, "dropout": {"of": 0, "keyed": 0, "shared": 0}}
+    about = {"git": None, "host": "made", "python": "3.11.7", "packages": {}, "pairing": pairing if job.changes else None}
+    folder.path.mkdir(parents=True)
+    folder.config.write_text(OmegaConf.to_yaml(OmegaConf.create(job.config)))
+    folder.overrides.write_text(OmegaConf.to_yaml(OmegaConf.create(job.overrides)))
+    folder.manifest.write_text(json_text(sealed(identified.manifest | about)))
+    (folder.path / "documents.json").write_text(json_text(sealed(documents(value))))
+    digests = {path.name: sha256_file(path) for path in sorted(folder.path.iterdir())}
+    digests |= {name: digest(identified.identity, name) for name in ("weights", "optimizer")}
+    folder.result.write_text(json_text(sealed(result(identified.identity, value) | {"digests": digests})))
+    folder.requests.write_text(canonical_json({"number": number, "at": "2001-01-01T00:00:00+00:00"} | job.request) + "\n")

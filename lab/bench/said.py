@@ -37,3 +37,22 @@ def one(found: Mapping[str, Any]) -> str:
             f"{over['logging_norms_progress']['share']:.1%}, idle sites {over['sites_without_hooks']['share']:.2%}",
         ]
     )
+
+
+def sweep(found: Mapping[str, Any]) -> str:
+    """A sweep against the same runs one after the other, each beside its goal."""
+    study, swept, one, goals = found["study"], found["sweep"], found["one_by_one"], found["goals"]
+    outside = swept["outside"]
+    slower = swept["training_seconds"] / one["training_seconds"]
+    return "\n".join(
+        [
+            f"{study['runs']} runs of {study['steps']} steps in {swept['seconds']:.1f} s, {swept['runs_per_hour']:,.0f} an hour, "
+            f"in {swept['slots']} slots; one after the other in one process {one['seconds']:.1f} s, {one['runs_per_hour']:,.0f} an hour",
+            f"{found['ratio']:.2f} times as fast (goal on two cores: {goals['ratio']} or more); "
+            f"beside other runs a step took {slower:.2f} times as long as alone",
+            f"outside training steps {outside['share']:.1%} of the slots' time (goal for the standard study: under "
+            f"{goals['outside']:.0%}): {outside['runs']:.1%} in the runs (evaluations, checkpoints, proofs), "
+            f"{outside['sweep']:.1%} around them (starts, planning, the report, slots at rest)",
+            f"weights bit-equal both ways: {study['equal_bits']} of {study['runs']}",
+        ]
+    )

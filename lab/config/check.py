@@ -53,12 +53,18 @@ def plain_numbers(tree: Any, path: str = "") -> Any:
 
 def whole_numbers(raw: dict[str, Any], schema: Any = TrainingConfig) -> None:
     """`1e6` where the schema wants a whole number: 1000000, in place. What isn't whole is left for the schema to refuse."""
-    for name, kind in get_type_hints(schema).items():
+    for name, kind in kinds(schema).items():
         value = raw.get(name)
         if isinstance(value, dict) and is_dataclass(kind):
             whole_numbers(value, kind)
         elif isinstance(value, float) and value.is_integer() and (kind is int or int in get_args(kind)):
             raw[name] = int(value)
+
+
+@cache
+def kinds(schema: Any) -> dict[str, Any]:
+    """The type of each field, which Python works out anew from its text whenever it is asked."""
+    return get_type_hints(schema)
 
 
 def refuse_unknown_keys(raw: Mapping[str, Any]) -> None:

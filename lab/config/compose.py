@@ -1,31 +1,29 @@
-"""From words on a command line to one composition, checked against the schema. Owns every meeting with Hydra's loader.
+"""From words on a command line to one composition, settled and checked against the schema. Loads no file itself: lab/config/loading.py.
 
-Compositions are cached by their overrides: the rule compares several of them, and each costs Hydra about 50 ms.
+Compositions are cached by their overrides: the rule compares several of them, and a sweep's arms have most of them in common.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
 
 from lab.config import check, words
 from lab.config.diff import flatten, node
-from lab.config.options import OptionFiles, coerce_components, without_ranges
-from lab.config.schema import TrainingConfig, components
+from lab.config.filling import Filling
+from lab.config.loading import Loading
+from lab.config.options import OptionFiles
+from lab.config.schema import components
 from lab.errors import ConfigError
 
-CONFIG = "config"
+Made = TypeVar("Made")
 UNCOUNTED_GROUPS = ("baseline", "change", "hooks")
 
 
@@ -69,19 +67,22 @@ class Composer:
         self.shell_folder = shell_folder or Path.cwd()
         self.conf = root / "conf"
         self.files = OptionFiles(self.conf)
+        self.loading, self.filling = Loading(self.conf, self.files), Filling(self.files)
         self._cache: dict[tuple[str, ...], Composition] = {}
         self._loaded: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, str]]] = {}
 
-    @cached_property
+        self._once: dict[Hashable, Any] = {}
+
+    @property
     def loader(self) -> ConfigLoader:
-        """Hydra's loader of this conf/. Inside a Hydra application its own stays as it is."""
-        application = GlobalHydra.instance()
-        running, application.hydra = application.hydra, None
-        try:
-            with initialize_config_dir(str(self.conf), version_base="1.3"):
-                return application.config_loader()
-        finally:
-            application.hydra = running
+        return self.loading.loader
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` gives, made once: for what many compositions of this conf/ are compared with. Nobody may change it."""
+        if key not in self._once:
+            self._once[key] = make()
+        made: Made = self._once[key]
+        return made
 
     def compose(self, overrides: Sequence[str]) -> Composition:
         """The composition of some overrides, settled and checked."""
@@ -116,41 +117,13 @@ class Composer:
 
     def _load(self, overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
         if overrides not in self._loaded:
-            self._loaded[overrides] = self._load_anew(overrides)
+            self._loaded[overrides] = self.loading.load(overrides)
         raw, choices = self._loaded[overrides]
         return copy.deepcopy(raw), dict(choices)
 
-    def _load_anew(self, overrides: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
-        with words.explained(overrides, self.files):
-            config = self.loader.load_configuration(CONFIG, words.without_study(overrides), RunMode.RUN)
-            choices = {
-                group: option
-                for group, option in config.hydra.runtime.choices.items()
-                if not group.startswith("hydra/") and option is not None
-            }
-            raw = OmegaConf.to_container(config, resolve=False)
-        assert isinstance(raw, dict)
-        study = words.study_of(overrides)
-        named = {} if study is None else {"study": study}
-        return without_ranges({str(key): value for key, value in raw.items() if key != "hydra"} | named), choices
-
     def typed(self, raw: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """A plain tree merged into the schema: (unresolved, resolved), with the schema's types and defaults."""
-        check.refuse_resolvers(raw)
-        check.refuse_unknown_keys(raw)
-        check.refuse_missing(raw)
-        check.whole_numbers(raw)
-        with words.explained((), self.files):
-            tree = OmegaConf.merge(OmegaConf.structured(TrainingConfig), raw)
-            assert isinstance(tree, DictConfig)
-            unresolved = OmegaConf.to_container(tree, resolve=False)
-            resolved = OmegaConf.to_container(tree, resolve=True)
-        assert isinstance(unresolved, dict) and isinstance(resolved, dict)
-        trees = {str(key): value for key, value in unresolved.items()}, {str(key): value for key, value in resolved.items()}
-        coerce_components(*trees)
-        for each in trees:
-            check.plain_numbers(each)
-        return trees
+        return self.filling.fill(raw)
 
     def _settle(self, overrides: tuple[str, ...], raw: dict[str, Any], choices: dict[str, str]) -> tuple[str, ...]:
         """Overrides that give a swapped component its own values, where the baseline pinned values for another one.
@@ -162,7 +135,6 @@ class Composer:
         paths = [path for path in flatten(pinned) if component_of(path)]
         if not paths:
             return ()
-        own, _ = self._load((*(f"{g}={o}" for g, o in choices.items() if g not in ("baseline", "change", "hooks")), "~baseline"))
         named = flatten(self.files.values_of("change", choices.get("change", "none")))
         typed = words.typed_keys(overrides)
         pinned_targets = self._targets_of_baseline(choices["baseline"])
@@ -174,9 +146,13 @@ class Composer:
             if at.startswith("hooks.") and "_target_" not in here:
                 added[f"~{at}"] = None
             elif here.get("_target_") != pinned_targets.get(at) and path not in named and path not in typed:
-                value = node(own, path)
+                value = node(self._own(choices), path)
                 added[f"~{path}" if value is None else f"{path}={words.render(value)}"] = None
         return tuple(added)
+
+    def _own(self, choices: Mapping[str, str]) -> dict[str, Any]:
+        """What the chosen options say themselves, without the baseline's values."""
+        return self._load((*(f"{g}={o}" for g, o in choices.items() if g not in UNCOUNTED_GROUPS), "~baseline"))[0]
 
     def _targets_of_baseline(self, name: str) -> dict[str, str]:
         """The class at each component's node in the baseline as its file stands."""
@@ -187,18 +163,12 @@ class Composer:
         """The chosen files say what values may be in a form that can be checked, and a hook's file writes the one key that it is
         named after: else two of them could write one, and their order would count.
         """
-        hooks = [choices["hooks"]] if "hooks" in choices else self._listed_hooks(overrides)
+        hooks = [choices["hooks"]] if "hooks" in choices else self.loading.hooks(overrides)
         self.files.check_chosen([*choices.items(), *(("hooks", option) for option in hooks)])
         for option in hooks:
             written = [name for name in self.files.values_of("hooks", option) if name != option]
             if written:
                 raise ConfigError(f"conf/hooks/{option}.yaml writes hooks.{written[0]}\nname the file and its key alike")
-
-    def _listed_hooks(self, overrides: tuple[str, ...]) -> list[str]:
-        """The entries of a list of hooks: Hydra's choices hold no record of them."""
-        with words.explained(overrides, self.files):
-            entries = self.loader.compute_defaults_list(CONFIG, words.without_study(overrides), RunMode.RUN).defaults
-        return [path.removeprefix("hooks/") for entry in entries if (path := entry.config_path or "").startswith("hooks/")]
 
 
 def component_of(path: str) -> str | None:

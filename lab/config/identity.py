@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from lab.config.diff import flatten, node, same
-from lab.config.schema import LATER_KEYS, Role, TrainingConfig, components, leaves
+from lab.config.schema import LATER_KEYS, ROLES, Role, TrainingConfig, components, leaves
 from lab.files import sha256_of
 
 
@@ -30,11 +30,16 @@ def role_of(path: str, hooks: Mapping[str, Any]) -> Role:
 
 def of_role(role: Role, resolved: Mapping[str, Any]) -> dict[str, Any]:
     """The leaves of one role that a composition's identity counts: later fields only where they left their default."""
-    return {
-        path: value
-        for path, value in flatten(resolved).items()
-        if role_of(path, resolved["hooks"]) == role and not as_before(path, value, resolved)
-    }
+    return by_role(resolved)[role]
+
+
+def by_role(resolved: Mapping[str, Any]) -> dict[Role, dict[str, Any]]:
+    """Every leaf that an identity may count, under its role; `of_role` for all roles at once."""
+    found: dict[Role, dict[str, Any]] = {role: {} for role in ROLES}
+    for path, value in flatten(resolved).items():
+        if not as_before(path, value, resolved):
+            found[role_of(path, resolved["hooks"])][path] = value
+    return found
 
 
 def as_before(path: str, value: Any, resolved: Mapping[str, Any]) -> bool:

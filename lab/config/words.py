@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -30,11 +32,16 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     parsed = []
     for text in overrides:
         try:
-            parsed.append(OverridesParser.create().parse_override(text))
+            parsed.append(copy.copy(parse_one(text)))  # a sweep gives its own to Hydra's loader
         except HydraException as error:
             why = f"\n{first_line(error)}" if "=" in text else ""  # else all is said
             raise ConfigError(f"can't read the override {text!r}: expected key=value{why}") from None
     return parsed
+
+
+@lru_cache(maxsize=4096)  # each word of a sweep is asked about in a dozen places
+def parse_one(text: str) -> Override:
+    return OverridesParser.create().parse_override(text)
 
 
 def study_of(overrides: Sequence[str]) -> str | None:

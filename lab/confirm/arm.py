@@ -51,7 +51,7 @@ def find_candidate(lab: Lab, pin: Pin, word: str) -> Candidate:
     """The arm that a word names among those asked for under this pin as one change. Raises ConfigError, with the arms, for any other."""
     arms = []
     for arm in arms_of(lab, pin.name, pin.sha256):
-        requests = tuple(each for each in arm.requests if judged_request(each))
+        requests = tuple(each for each in arm.requests if judged_request(each) and each.changes == 1)
         if requests:
             arms.append(replace(arm, requests=requests))
     found = arm_named(arms, word, pin.name, lab)

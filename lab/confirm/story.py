@@ -28,6 +28,7 @@ from lab.results.smallest_effect import SmallestEffect, find_smallest_effect
 from lab.results.studies import effect_of, rules_of
 from lab.results.wording import counted, seed_list
 from lab.store import confirmations
+from lab.store.console import Console
 from lab.store.layout import RunFolder
 from lab.store.manifest import not_paired
 from lab.store.runs import verify
@@ -38,6 +39,7 @@ from lab.sweep.launcher import launch
 from lab.sweep.plan import Plan, choice_of, plan_of
 from lab.sweep.show import left_to_train, missing_of
 from lab.sweep.sweeper import refuse_failed
+from lab.sweep.watcher import Lines
 
 LEAST = 2  # seeds: one pair has no spread
 
@@ -123,7 +125,7 @@ def train(plan: Plan, root: Path, tell: Callable[[str], None]) -> None:
     """Train what is missing of a plan, and require an outcome of every run. Raises SweepFailed."""
     folder = freeze(plan, root)
     tell(f"{left_to_train(plan)}; cut off, it goes on with the same command")
-    refuse_failed(plan, launch(plan, folder, "the confirmation"), root)
+    refuse_failed(plan, launch(plan, plan.rows, folder, Lines(Console()), "the confirmation"), root)
 
 
 def judge(root: Path, pin: Pin, declared: Mapping[str, Any], plan: Plan, tell: Callable[[str], None]) -> dict[str, Any]:

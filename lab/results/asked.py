@@ -31,8 +31,14 @@ class Asked:
 
 
 def judged_request(request: Request) -> bool:
-    """Zero or one change, not exploring; more than one change is never judged, whoever let it through."""
-    return not request.exploring and request.changes <= 1
+    """Zero or one change, or a cell of a declared factorial, and not exploring; else more than one change never counts, whoever let it
+    through."""
+    return not request.exploring and (request.changes <= 1 or bool(request.cell))
+
+
+def asks_for_an_arm(request: Request) -> bool:
+    """Whether it asks for a verdict on one change; a cell doesn't, even where it makes just one."""
+    return judged_request(request) and request.changes == 1 and (request.edit or not request.cell)
 
 
 def pool(found: Iterable[Run], under: Iterable[Request]) -> tuple[list[Asked], tuple[Run, ...]]:
@@ -89,7 +95,7 @@ def as_arms(asked: Iterable[Asked]) -> list[Asked]:
     """What was asked for with a change, by those requests alone."""
     wanted = []
     for item in asked:
-        requests = tuple(request for request in item.requests if request.changes == 1)
+        requests = tuple(request for request in item.requests if asks_for_an_arm(request))
         if requests:
             wanted.append(item if len(requests) == len(item.requests) else replace(item, requests=requests))
     return wanted

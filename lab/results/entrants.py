@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lab.ablate.certificate import Finding
 from lab.errors import ConfigError
-from lab.results.asked import Asked, as_arms, counted_as, grouped, newest_request, pool
+from lab.results.asked import Asked, as_arms, asks_for_an_arm, counted_as, grouped, newest_request, pool
 from lab.results.collect import Lab
 from lab.results.families import find_families
 from lab.results.pin import Pin
@@ -106,7 +106,8 @@ def studies_of_changes(arms: Iterable[Asked], declarations: Mapping[str, Declara
     for item in sorted(arms, key=lambda item: (item.requests[0].number, item.requests[0].directory)):
         if (change := counted_as(item)) not in found:
             first = item.requests[0]
-            before = sorted((arm.after, study) for study, arm in declared_as(change, declarations) if arm.after is not None)
+            judging = {study: each for study, each in declarations.items() if not each.of_cells}
+            before = sorted((arm.after, study) for study, arm in declared_as(change, judging) if arm.after is not None)
             homes = [study for after, study in before if after < first.number]
             found[change] = first.study if first.study in homes or not homes else homes[0]
     return found
@@ -159,8 +160,9 @@ def find_unread(families: Mapping[str, frozenset[str]], declarations: Mapping[st
     """Members of a family of which there is no run to read: all are damaged, or no request for it is there (any more)."""
     items = list(asked)
     read = {item.run.arm_id for item in items}
-    known = {request.label for item in items for request in item.requests if request.changes == 1}
+    known = {request.label for item in items for request in item.requests if asks_for_an_arm(request)}
     declared = {(study, arm.change_id): arm.label for study, each in declarations.items() for arm in each.arms}
+    families = {study: family for study, family in families.items() if study not in declarations or not declarations[study].of_cells}
     found: dict[tuple[str, str], None] = {}
     for study, family in families.items():
         for name in family - read:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lab.results.facts_of_cells import CurveFacts, FactorialFacts
+
 SCHEMA = 1
 
 
@@ -206,6 +208,7 @@ class StudyFacts:
     declared: bool
     rules: RulesFacts
     smallest_effect: float | None
+    design: str = "arms"  # or factorial, curve: then its arms are cells, without verdicts
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,8 @@ class SectionFacts:
     arms: tuple[ArmFacts, ...]
     lists: dict[str, tuple[str, ...]]  # what is shown apart from the verdicts, by heading
     advice_why: tuple[str, ...] = ()  # to each of `advice` the sentence that leads to it
+    factorials: tuple[FactorialFacts, ...] = ()
+    value_curves: tuple[CurveFacts, ...] = ()  # the metric against a number, not against steps
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from lab.results.asked import judged_request
+from lab.results.asked import asks_for_an_arm
 from lab.results.record import Request, Run
 from lab.store.declaration import Declaration
 
@@ -23,7 +23,7 @@ def find_families(
     each arm that may be judged, the study by whose rules it is.
     """
     runs = {run.directory: run for run in found}
-    requests = sorted((each for each in under if judged_request(each) and each.changes == 1), key=lambda request: request.number)
+    requests = sorted((each for each in under if asks_for_an_arm(each)), key=lambda request: request.number)
     families: dict[str, set[str]] = {study: set() for study in declarations}
     for study, arm_id in judged_in:
         families.setdefault(study, set()).add(arm_id)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lab.errors import LabError
 from lab.files import write_file
 from lab.results.facts import Facts, RulesFacts, SectionFacts
+from lab.results.plot_of_values import against_value
 from lab.results.plots import BLACK, GREY, against_flops, forest, learning
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ def figures(rules: RulesFacts, section: SectionFacts, curves: Sequence[Curve]) -
             yield "curves", rendered(learning(section, curves))
         if any(curve.points[-1].flops for curve in curves):
             yield "loss-against-flops", rendered(against_flops(curves))
+        for number, each in enumerate(section.value_curves, 1):
+            if any(point.mean is not None for point in each.points):
+                yield f"value-curve{number}", rendered(against_value(rules, each))
 
 
 @contextmanager

@@ -19,7 +19,10 @@ from lab.results.report import Report, Section
 from lab.results.sequential import level_in_force
 from lab.results.studies import Study
 from lab.results.wording import counted, seed_list, shown, size
+from lab.store.declaration import CURVE, FACTORIAL, JUDGED
 from lab.store.plain import plain
+
+OF_CELLS = {FACTORIAL: ("cell", "a factorial: Holm over its effects"), CURVE: ("value", "a curve: no verdicts")}
 
 
 def head(report: Report, pattern: str, told: Set[str]) -> list[str]:
@@ -46,7 +49,11 @@ def head(report: Report, pattern: str, told: Set[str]) -> list[str]:
 
 def chance_of_error(report: Report) -> list[str]:
     """What to expect of several families: Holm corrects within each, over the studies of one cohort, and never over all of them."""
-    judged = [{verdict.evidence.arm.study for verdict in each.verdicts if verdict.evidence.look is not None} for each in report.sections]
+    judged = [
+        {verdict.evidence.arm.study for verdict in each.verdicts if verdict.evidence.look is not None}
+        | {study.study for study in each.factorials if any(effect.look is not None for effect in study.effects)}
+        for each in report.sections
+    ]
     count, alpha = sum(map(len, judged)), report.pin.alpha
     if count < 2:
         return []
@@ -66,11 +73,13 @@ def family_of(study: Study) -> str:
     told = [
         *(["or more: its declaration is damaged"] if study.doubtful else []),
         *(["declared by hand"] if study.by_hand else []),
+        *([OF_CELLS[study.design][1]] if study.design != JUDGED else []),
         *([f"its own looks or D came after {counted(study.asked_before, 'request')}: the pin's stand"] if study.asked_before else []),
         *([looks_of(study.rules)] if study.own else []),
         *([f"D = {size(study.effect.value)}"] if study.own and study.rules.smallest_effect is not None else []),
     ]
-    return " ".join([f"{study.name}: {counted(study.arms, 'arm')}", *([f"({', '.join(told)})"] if told else [])])
+    noun = "arm" if study.design == JUDGED else OF_CELLS[study.design][0]
+    return " ".join([f"{study.name}: {counted(study.arms, noun)}", *([f"({', '.join(told)})"] if told else [])])
 
 
 def section_head(section: Section, pin: Pin, arms: Sequence[ArmFacts]) -> list[str]:

@@ -119,6 +119,8 @@ def unjudged(arm: NamedArm, why: str) -> str:
     level = mean(run.metrics.get(METRIC) for run in arm.runs if run.status == "finished")
     value = f", {level:.4f} bits/byte on average" if level is not None else ""
     reason = f"explored with {counted(most_changes(arm.requests), 'change')}, never judged" if exploring else why
+    if all(request.cell for request in arm.requests):
+        reason = f"a cell of a {arm.requests[-1].cell}, which gets no verdict of its own; the report tells what the cells come to"
     return f"{reason}. {counted(len(arm.runs), 'run')} ({seeds}): {ended}{value}."
 
 

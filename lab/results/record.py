@@ -69,6 +69,7 @@ class Request:
     note: str = ""
     why: str = ""  # of a named intervention
     at: str = ""  # UTC; shown, never an order
+    cell: str = ""  # the design of the study that it is a cell of: then it asks for no verdict, whatever its changes
 
 
 @dataclass(frozen=True)
@@ -222,5 +223,10 @@ def parse_request(row: dict[str, Any], directory: str) -> Request | None:
         return None
     texts = {key: str(word) for key, word in words.items()}
     texts |= {key: found if isinstance(found := row.get(key), str) else "" for key in ("command", "note", "why", "at")}
+    cell = row.get("cell")
+    if cell is not None:  # a cell that can't be read as one must not pass for an arm
+        if not isinstance(cell, dict) or not isinstance(cell.get("design"), str) or not cell["design"]:
+            return None
+        texts["cell"] = cell["design"]
     edit = len(changes) == 1 and isinstance(changes[0], dict) and changes[0].get("kind") == "code"
     return Request(number=number, changes=len(changes), exploring=exploring, edit=edit, directory=directory, **texts)

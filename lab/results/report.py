@@ -14,8 +14,11 @@ from typing import Any
 from lab.ablate.certificate import read_findings
 from lab.results.advice import Advice, first_arms, missing_baseline
 from lab.results.apart import differences
+from lab.results.cells import cells_of
 from lab.results.collect import Lab, load
+from lab.results.effects import tell_factorial
 from lab.results.entrants import Aside, Entrants, cohort_named, find_entrants, order_cohorts
+from lab.results.facts_of_cells import CurveFacts, FactorialFacts
 from lab.results.footing import trained_elsewhere
 from lab.results.lineup import Lineup, line_up
 from lab.results.pin import Pin, read_pin
@@ -24,8 +27,10 @@ from lab.results.record import LeftOut, Request, Run
 from lab.results.smallest_effect import SmallestEffect, find_smallest_effect
 from lab.results.studies import Study, studies_of
 from lab.results.twice import Unequal, refuted, unequal_twins
+from lab.results.value_curve import tell_curve
 from lab.results.verdict import judge
 from lab.results.wording import counted
+from lab.store.declaration import CURVE, FACTORIAL, JUDGED
 from lab.store.studies import read_declarations
 
 Here = Callable[[Mapping[str, Mapping[str, Any]]], "str | None"]
@@ -46,6 +51,8 @@ class Section:
     unequal: tuple[Unequal, ...]  # runs that were trained twice and came to unequal ends
     studies: tuple[Study, ...]
     advice: tuple[Advice, ...]
+    factorials: tuple[FactorialFacts, ...] = ()
+    value_curves: tuple[CurveFacts, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,9 @@ def make_section(
     inside = {item.run.directory for item in entrants.cohorts[cohort]}
     doubts = (*(each for each in unequal if inside & set(each.directories)), *refuted(lineup))
     where = "" if cohort == (own or first) else place_of(entrants, own or first, cohort)
-    begin = () if lineup.arms or lineup.refused else (first_arms(pin, where),)
+    studies = studies_of(lineup, pin, effect)
+    of_cells = {each.name: (each, cells_of(entrants, lineup, lineup.declarations[each.name])) for each in studies if each.design != JUDGED}
+    begin = () if lineup.arms or lineup.refused or of_cells else (first_arms(pin, where),)
     return Section(
         cohort=cohort,
         title=title_of(entrants, cohort),
@@ -135,8 +144,12 @@ def make_section(
         lineup=lineup,
         verdicts=judge(lineup, pin, effect, doubts, elsewhere),
         unequal=doubts,
-        studies=studies_of(lineup, pin, effect),
+        studies=studies,
         advice=(*begin, *missing_baseline(lineup, pin, asked, where)),
+        factorials=tuple(
+            tell_factorial(cells, each.rules, each.effect.value, asked) for each, cells in of_cells.values() if each.design == FACTORIAL
+        ),
+        value_curves=tuple(tell_curve(cells, each.rules, asked) for each, cells in of_cells.values() if each.design == CURVE),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from lab.results.lineup import Lineup
 from lab.results.pin import Pin
 from lab.results.smallest_effect import SmallestEffect
-from lab.store.declaration import Declaration
+from lab.store.declaration import JUDGED, Declaration
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Study:
     rules: Pin
     effect: SmallestEffect
     own: bool  # its looks or its D aren't the pin's
+    design: str  # arms with verdicts, or the cells of a factorial or a curve
     asked_before: int  # requests that were there before its looks and D were declared: then the pin's stand
 
 
@@ -60,6 +61,7 @@ def studies_of(lineup: Lineup, pin: Pin, effect: SmallestEffect) -> tuple[Study,
                 rules=rules,
                 effect=effect_of(rules, pin, effect),
                 own=rules != pin,
+                design=declaration.design if declaration else JUDGED,
                 asked_before=declaration.asked_before if declaration else 0,
             )
         )

@@ -131,11 +131,13 @@ def tell_section(teller: Teller, section: Section) -> SectionFacts:
         arms=told,
         lists=lists_of_section(section, pin, verdicts),
         advice_why=tuple(plain(each.why) for each in section.advice),
+        factorials=section.factorials,
+        value_curves=section.value_curves,
     )
 
 
 def tell_study(study: Study) -> StudyFacts:
-    return StudyFacts(study.name, study.question, study.arms, study.declared, tell_rules(study.rules), study.effect.value)
+    return StudyFacts(study.name, study.question, study.arms, study.declared, tell_rules(study.rules), study.effect.value, study.design)
 
 
 def tell_baseline(baseline: Arm, pin: Pin, cohort: str, requests: ByArm) -> BaselineFacts:

@@ -16,10 +16,12 @@ from lab.errors import ConfigError
 from lab.results.report import build
 from lab.selfcheck.noise import measure
 from lab.selfcheck.told import text_of
+from lab.store.console import Console
 from lab.sweep.arms import hooks_as_typed
 from lab.sweep.asked import Asked
 from lab.sweep.plan import Plan, plan_of
 from lab.sweep.sweeper import carry_out, refuse_failed
+from lab.sweep.watcher import Lines
 
 STUDY = "selfcheck"
 SIZE = 1e-7  # share of each weight: about one unit in the last place of a float32
@@ -31,7 +33,7 @@ def selfcheck(root: Path, baseline: str, arms: int, seeds: int | None, say: Call
     Returns what came out, in words and numbers. Raises LabError, SweepFailed among them where a run failed.
     """
     plan = plan_of_nulls(root, baseline, arms, seeds, say)
-    _, failed = carry_out(plan, root, say)
+    _, failed = carry_out(plan, root, say, Lines(Console()))
     refuse_failed(plan, failed, root)
     return told(root, plan)
 

@@ -1,13 +1,20 @@
-"""A declared study as data, and as it stands in its file: each field held to its type. Knows no folder; judges nothing."""
+"""A declared study as data, and as it stands in its file: each field held to its type. Knows no folder; judges nothing.
+
+A study whose arms get verdicts is written as ever (schema 1). A factorial or a curve says so, with its factors and each cell's levels,
+under schema 2: a version of the lab that knows no cells refuses it, where it would else give each cell a verdict.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
+from math import prod
 from typing import Any
 
-SCHEMA = 1
+SCHEMA, OF_CELLS = 1, 2
+JUDGED, FACTORIAL, CURVE = "arms", "factorial", "curve"  # what a study is made of: arms with verdicts, or cells without
+MOST_CELLS = 10_000  # of a study: far more than a sweep makes, and few enough to be gone through
 LARGEST = 1e300  # a whole number in JSON may be too large for a float
 FIELDS = {"schema", "name", "baseline", "lock", "question", "by_hand", "arms", "looks", "smallest_effect", "asked_before"}
 
@@ -19,6 +26,15 @@ class DeclaredArm:
     label: str
     change_id: str
     after: int | None = None  # the store's newest request when it was declared. Found out here; None in files of an older version
+    levels: tuple[str, ...] = ()  # of a cell: its level of each factor, in the factors' order
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What a factorial crosses, or a curve follows: the key as typed, and its levels; the baseline's stands first where it has one."""
+
+    key: str
+    levels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,12 +50,28 @@ class Declaration:
     looks: tuple[int, ...] | None = None
     smallest_effect: float | None = None
     asked_before: int = 0  # requests for arms of it that were there before its rules: these weren't fixed before the data. Counted here
+    design: str = JUDGED
+    factors: tuple[Factor, ...] = ()  # of a study of cells
+
+    @property
+    def of_cells(self) -> bool:
+        """Whether its arms are cells, or points of a curve, which get no verdict of their own in it."""
+        return self.design != JUDGED
+
+    def record(self) -> dict[str, Any]:
+        """What its file holds."""
+        told = {"schema": OF_CELLS if self.of_cells else SCHEMA} | asdict(self)
+        if not self.of_cells:
+            del told["design"], told["factors"]
+            told["arms"] = [{name: value for name, value in arm.items() if name != "levels"} for arm in told["arms"]]
+        return told
 
 
 def parse_declaration(content: Mapping[str, Any], baseline: str) -> Declaration:
     """What a file in this baseline's folder declares. Raises ValueError for anything that `declare` doesn't write."""
-    if content.get("schema") != SCHEMA:
-        raise ValueError(f"schema {content.get('schema')!r}, this version reads {SCHEMA}")
+    if content.get("schema") not in (SCHEMA, OF_CELLS):
+        raise ValueError(f"schema {content.get('schema')!r}, this version reads {SCHEMA} and {OF_CELLS}")
+    of_cells = content["schema"] == OF_CELLS
     texts = ("name", "baseline", "lock", "question")
     odd = [name for name in texts if not isinstance(content.get(name), str)]
     odd += [] if isinstance(content.get("by_hand"), bool) else ["by_hand"]
@@ -48,11 +80,13 @@ def parse_declaration(content: Mapping[str, Any], baseline: str) -> Declaration:
     odd += [] if is_effect(content.get("smallest_effect")) else ["smallest_effect"]
     odd += [] if is_count(content.get("asked_before")) else ["asked_before"]
     odd += sorted(FIELDS - content.keys() - set(odd))
+    odd += odd_cells(content) if of_cells and not odd else []
     if odd:
         raise ValueError(f"{', '.join(map(repr, odd))}: not as {'it is' if len(odd) == 1 else 'they are'} written")
     if content["baseline"] != baseline:
         raise ValueError(f"it is about baseline {content['baseline']!r}, and lies with those of {baseline!r}")
-    arms = tuple(DeclaredArm(arm["label"], arm["change_id"], arm.get("after")) for arm in content["arms"])
+    levels = [tuple(arm["levels"]) if of_cells else () for arm in content["arms"]]
+    arms = tuple(DeclaredArm(arm["label"], arm["change_id"], arm.get("after"), at) for arm, at in zip(content["arms"], levels, strict=True))
     looks = None if content["looks"] is None else tuple(content["looks"])
     return Declaration(
         **{name: content[name] for name in texts},
@@ -61,7 +95,33 @@ def parse_declaration(content: Mapping[str, Any], baseline: str) -> Declaration:
         looks=looks,
         smallest_effect=content["smallest_effect"],
         asked_before=content["asked_before"],
+        design=content["design"] if of_cells else JUDGED,
+        factors=tuple(Factor(each["key"], tuple(each["levels"])) for each in content["factors"]) if of_cells else (),
     )
+
+
+def odd_cells(content: Mapping[str, Any]) -> list[str]:
+    """What of a study of cells isn't as it is written: its design, its factors, or a cell's level that no factor has."""
+    factors = content.get("factors")
+    if content.get("design") not in (FACTORIAL, CURVE):
+        return ["design"]
+    if not isinstance(factors, list) or not factors or not all(is_factor(each) for each in factors):
+        return ["factors"]
+    if prod(len(each["levels"]) for each in factors) > MOST_CELLS or (content["design"] == CURVE and len(factors) > 1):
+        return ["factors"]
+    fits = all(
+        isinstance(levels := arm.get("levels"), list)
+        and len(levels) == len(factors)
+        and all(level in each["levels"] for level, each in zip(levels, factors, strict=True))
+        for arm in content["arms"]
+    )
+    return [] if fits else ["arms"]
+
+
+def is_factor(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("key"), str) or not isinstance(value.get("levels"), list):
+        return False
+    return bool(value["levels"]) and all(isinstance(level, str) for level in value["levels"])
 
 
 def is_count(value: Any) -> bool:

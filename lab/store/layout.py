@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,15 @@ def arm_name(label: str, arm_id: str) -> str:
 
 def run_folders(root: Path, baseline: str = "*") -> list[RunFolder]:
     """Every run directory of the store, of all baselines or one, in the order of their paths. Hidden folders hold none."""
-    found = []
-    for path in sorted(store(root).glob("*/*/seed=*")):
-        its_baseline, arm = path.parent.parent.name, path.parent.name
-        if path.is_dir() and baseline in ("*", its_baseline) and not (its_baseline.startswith(".") or arm.startswith(".")):
-            found.append(RunFolder(path))
-    return found
+    runs = store(root)
+    arms = [runs / name / arm for name in folders_in(runs) if baseline in ("*", name) for arm in folders_in(runs / name)]
+    return [RunFolder(arm / run) for arm in arms for run in folders_in(arm) if run.startswith("seed=")]
+
+
+def folders_in(folder: Path) -> list[str]:
+    """The names of the folders in one that aren't hidden, in order; none where it can't be read. Looks at no file."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(each.name for each in entries if not each.name.startswith(".") and each.is_dir())
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []

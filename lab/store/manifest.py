@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,9 @@ def surroundings(root: Path, folder: Path) -> dict[str, Any]:
     }
 
 
+@cache
 def packages() -> dict[str, str]:
-    """Versions of the libraries that the lab stands on."""
+    """Versions of the libraries that the lab stands on. Asked once: a fork server's runs share the answer."""
     found = {(each.metadata["Name"] or "").lower(): each.version for each in distributions()}
     return {name: found[name] for name in PACKAGES if name in found}
 

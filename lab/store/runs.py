@@ -107,12 +107,16 @@ def find_run(root: Path, word: str) -> RunFolder:
 
 def add_request(root: Path, folder: RunFolder, request: dict[str, Any]) -> None:
     """Append a request to a run, numbered in the order in which this store was asked."""
-    at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    append_line(folder.requests, {"number": next_number(root), "at": at} | request)
+    append_request(folder, request, next_number(root))
 
 
-def next_number(root: Path) -> int:
-    """The store-wide number of a request: counts up, safe between processes, and never taken from a clock."""
+def append_request(folder: RunFolder, request: dict[str, Any], number: int) -> None:
+    """Append a request to a run, with a number that `next_number` gave."""
+    append_line(folder.requests, {"number": number, "at": datetime.now(timezone.utc).isoformat(timespec="seconds")} | request)
+
+
+def next_number(root: Path, how_many: int = 1) -> int:
+    """The store-wide number of a request, or the first of so many: counts up, safe between processes, and never taken from a clock."""
     store(root).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(store(root) / ".requests", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -121,7 +125,7 @@ def next_number(root: Path) -> int:
         number = (int(text) if text.isdigit() else newest_number(root)) + 1
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
-        write_all(descriptor, f"{number}\n".encode())
+        write_all(descriptor, f"{number + how_many - 1}\n".encode())
         sync_data(descriptor)
     finally:
         os.close(descriptor)

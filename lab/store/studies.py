@@ -12,13 +12,13 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lab.errors import ConfigError, StoreError
 from lab.files import make_folder, read_rows, read_sealed, sealed, write_json
-from lab.store.declaration import SCHEMA, Declaration, DeclaredArm, parse_declaration
+from lab.store.declaration import CURVE, Declaration, DeclaredArm, Factor, parse_declaration
 from lab.store.layout import run_folders, store
 from lab.store.plain import plain
 from lab.store.runs import newest_number
@@ -59,7 +59,7 @@ def declare(root: Path, declaration: Declaration) -> Declaration:
         if any(arm.after is None for arm in now.arms if earlier is None or arm not in earlier.arms):
             now = stamped(now, earlier.arms if earlier is not None else (), newest_request(root))
         if now != earlier:
-            write_json(path, sealed({"schema": SCHEMA} | asdict(now)))
+            write_json(path, sealed(now.record()))
     return now
 
 
@@ -131,7 +131,13 @@ def grown(earlier: Declaration, new: Declaration) -> Declaration:
             + "".join(f"  {line}\n" for line in odd)
             + "what was declared before its data stays; give the new one another name: study=NAME"
         )
-    return replace(earlier, arms=(*earlier.arms, *added))
+    return replace(earlier, arms=(*earlier.arms, *added), factors=longer(earlier, new) if new.of_cells else earlier.factors)
+
+
+def longer(earlier: Declaration, new: Declaration) -> tuple[Factor, ...]:
+    """The factors with the values that a curve got since; those of a factorial are equal."""
+    pairs = zip(earlier.factors, new.factors, strict=True)
+    return tuple(replace(old, levels=tuple(dict.fromkeys((*old.levels, *now.levels)))) for old, now in pairs)
 
 
 def contradictions(earlier: Declaration, new: Declaration) -> list[str]:
@@ -143,6 +149,10 @@ def contradictions(earlier: Declaration, new: Declaration) -> list[str]:
     if earlier.by_hand and not new.by_hand:  # a sweep of some of its arms is part of the study
         return [f"arms: {listed(fresh)} not among the {len(old_labels)} declared in conf/study"] if fresh else []
     odd = [f"{name}: {said(old)}, now {said(now)}" for name, old, now in rules_of_both(earlier, new) if old != now]
+    if earlier.design != new.design:
+        return [*odd, f"design: {earlier.design}, now {new.design}"]
+    if factors_said(earlier) != factors_said(new):
+        odd.append(f"factors: {factors_said(earlier)}, now {factors_said(new)}")
     if new.by_hand and earlier.by_hand and (fresh or gone):
         odd.append("arms: " + "; ".join([f"now also {listed(fresh)}"] * bool(fresh) + [f"without {listed(gone)}"] * bool(gone)))
     if new.by_hand and not earlier.by_hand:
@@ -153,6 +163,12 @@ def contradictions(earlier: Declaration, new: Declaration) -> list[str]:
 def rules_of_both(earlier: Declaration, new: Declaration) -> list[tuple[str, Any, Any]]:
     names = ("question", "looks", "smallest_effect")
     return [(name, getattr(earlier, name), getattr(new, name)) for name in names]
+
+
+def factors_said(declaration: Declaration) -> str:
+    """What may not differ of a study's factors: all of a factorial's; of a curve the key, since more values may follow."""
+    levels = declaration.design != CURVE
+    return ", ".join(plain(each.key) + f"={listed(each.levels)}" * levels for each in declaration.factors)
 
 
 def said(value: Any) -> str:

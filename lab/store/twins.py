@@ -16,12 +16,14 @@ from yaml import YAMLError
 
 from lab.config.diff import ABSENT, flatten, moved, same, say
 from lab.config.identity import schema_defaults, with_later_keys
-from lab.config.options import read_yaml
+from lab.config.options import read_stored
 from lab.errors import ConfigError, StoreError
 from lab.files import read_sealed
 from lab.store.layout import RunFolder, run_folders
 
 FIRST_TWIN = 2  # the run itself has no number
+SHORT = 12  # characters of an identity in a directory's name
+NAMED = re.compile(rf"seed=\d+-(?P<id>[0-9a-f]{{{SHORT}}})(?:\.(?P<number>\d+))?")
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,29 @@ class Stored:
     missing: tuple[str, ...]
 
 
-def choose(root: Path, identity: str, wanted: Mapping[str, Any]) -> Choice:
+Listed = Mapping[str, Sequence[RunFolder]]  # run directories by the id in their name
+
+
+def listed(root: Path) -> Listed:
+    """Every run directory of the store by its id, for those who look for many runs. It shows the store as it was at this moment."""
+    found: dict[str, list[RunFolder]] = {}
+    for folder in run_folders(root):
+        if fitting := NAMED.fullmatch(folder.path.name):
+            found.setdefault(fitting["id"], []).append(folder)
+    return found
+
+
+def choose(root: Path, identity: str, wanted: Mapping[str, Any], known: Listed | None = None) -> Choice:
     """The directory that a request for this identity, with this resolved configuration, gets.
 
     A finished run that has all that is wanted; else an unfinished one that will have it; else, beside a finished one, a twin's place;
     else an unfinished one, which goes on as it was begun. A twin's place that another process has begun, and has no manifest yet, is
     given as well: whoever claims it second finds what the first one made, so look again under the claim.
+    `known` spares listing the store anew; what was made after it isn't found.
 
     Raises StoreError when a directory of this name has a damaged manifest, or a configuration that can't be read.
     """
-    found = stored(root, identity, wanted)
+    found = stored(root, identity, wanted, known)
     done = [each for each in found if each.done]
     unfinished = [each for each in found if not each.done]
     whole = [each for each in (*done, *unfinished) if not each.missing]
@@ -64,9 +79,10 @@ def choose(root: Path, identity: str, wanted: Mapping[str, Any]) -> Choice:
     return Choice(unfinished[0].folder, None, unfinished[0].missing) if unfinished else Choice(None, None, ())
 
 
-def choose_first(root: Path, identities: Sequence[str], wanted: Mapping[str, Any]) -> Choice:
+def choose_first(root: Path, identities: Sequence[str], wanted: Mapping[str, Any], known: Listed | None = None) -> Choice:
     """The directory of the first of several identities that has a result; without any, what the first one gets (`choose`)."""
-    choices = [choose(root, identity, wanted) for identity in identities]
+    known = listed(root) if known is None and len(identities) > 1 else known
+    choices = [choose(root, identity, wanted, known) for identity in identities]
     return next((each for each in choices if each.folder is not None and each.folder.result.exists()), choices[0])
 
 
@@ -75,16 +91,20 @@ def folder_of(choice: Choice, first: RunFolder) -> RunFolder:
     return choice.folder or choice.beside or first
 
 
-def stored(root: Path, identity: str, wanted: Mapping[str, Any]) -> list[Stored]:
+def stored(root: Path, identity: str, wanted: Mapping[str, Any], known: Listed | None = None) -> list[Stored]:
     """Every directory of this identity that has a manifest, under all baselines; the lowest numbers first."""
-    name = re.compile(rf"seed=\d+-{identity[:12]}(?:\.(\d+))?")
     found = []
-    for folder in run_folders(root):
-        fitting = name.fullmatch(folder.path.name)
-        if fitting and folder.manifest.exists() and identity_in(folder) == identity:
+    for folder in (listed(root) if known is None else known).get(identity[:SHORT], ()):
+        if folder.manifest.exists() and identity_in(folder) == identity:
             missing = tuple(lacks(wanted, begun_with(folder))) if binds(folder) else ()
-            found.append(Stored(folder, int(fitting[1] or 1), folder.result.exists(), missing))
+            found.append(Stored(folder, number_of(folder), folder.result.exists(), missing))
     return sorted(found, key=lambda each: each.number)
+
+
+def number_of(folder: RunFolder) -> int:
+    """A twin's number; 1 for a run that is none."""
+    fitting = NAMED.fullmatch(folder.path.name)
+    return int(fitting["number"] or 1) if fitting else 1
 
 
 def identity_in(folder: RunFolder) -> Any:
@@ -109,7 +129,7 @@ def has_checkpoint(folder: RunFolder) -> bool:
 def begun_with(folder: RunFolder) -> dict[str, Any]:
     """The resolved configuration that a run was begun with. Raises StoreError when it can't be read."""
     try:
-        return read_yaml(folder.config)
+        return read_stored(folder.config)
     except (ConfigError, YAMLError, ValueError, OSError) as error:
         raise StoreError(f"{folder.config} can't be read: {error}\nmove {folder.path} away, and the same command trains it again") from None
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import prod
+from typing import Any
 
-from lab.ablate.rule import Tally, count_changes
+from lab.ablate.rule import Tally
 from lab.config import words
 from lab.config.compose import Composer
 from lab.config.options import STUDIES
 from lab.errors import ConfigError
-from lab.sweep.arms import distinct, judge_values, refuse_single_values
 from lab.sweep.declared import family_of, read_study
+from lab.sweep.designs import DESIGNS
+from lab.sweep.designs.laid import Words
 from lab.sweep.listed import refuse_study_of_a_verb, sort_words
 from lab.sweep.manner import Manner, read_manner
 
@@ -32,17 +33,29 @@ class Asked:
     looks: tuple[int, ...] | None = None  # None, here and below: the pin's own
     smallest_effect: float | None = None
     cells: int = 0  # arms that the full grid of the listed values would have
+    places: tuple[dict[str, Any], ...] = ()  # of each tally what it is in a factorial or a curve; empty where they are arms
     manner: Manner = field(default_factory=Manner)
+
+    @property
+    def placed(self) -> list[tuple[Tally, dict[str, Any]]]:
+        """Each arm or cell with what `job_of` is told of it."""
+        return list(zip(self.tallies, self.places or [{} for _ in self.tallies], strict=True))
 
 
 def ask(composer: Composer, typed: Sequence[str]) -> Asked:
     """What the words of a sweep ask for. Raises LabError for an arm that makes no fair comparison."""
     manner, rest = read_manner(typed)
+    require_planned(manner)
     fixed, listed, seeds = sort_words(rest, composer)
     named = words.study_of(fixed)
     refuse_study_of_a_verb(named)
     declared = read_study(composer, named) if named is not None else None
     if declared is not None:
+        if manner.design != Manner.design:
+            raise ConfigError(
+                f"hydra.sweeper.design={manner.design} makes arms, and those of study={declared.name} stand in {declared.file}\n"
+                f"leave one of the two out"
+            )
         if listed:
             raise ConfigError(
                 f"{', '.join(listed)} can't be listed beside study={declared.name}: its arms stand in {declared.file}\n"
@@ -60,9 +73,11 @@ def ask(composer: Composer, typed: Sequence[str]) -> Asked:
         )
     if named is not None and os.path.lexists(composer.conf / STUDIES / f"{named}.yaml"):
         raise ConfigError(f"conf/{STUDIES}/{named}.yaml isn't a plain file that can be read\nput one in its place, or remove it")
-    start = count_changes(composer, tuple(fixed))
-    refuse_single_values(start, listed)
-    judged = {key: judge_values(composer, fixed, key, values) for key, values in listed.items()}
-    arms = distinct([start, *(tally for tallies in judged.values() for tally in tallies)])
-    cells = prod(len(distinct(tallies)) for tallies in judged.values())
-    return Asked(tuple(arms), tuple(seeds), named or "", cells=cells, manner=manner)
+    laid = DESIGNS[manner.design].lay(composer, Words(fixed, listed, manner.arms))
+    return Asked(laid.tallies, tuple(seeds), named or "", cells=laid.grid, places=laid.cells, manner=manner)
+
+
+def require_planned(manner: Manner) -> None:
+    """What a curve has no verdicts for can't be waited for. Raises ConfigError."""
+    if manner.design == "curve" and manner.until == "decided":
+        raise ConfigError("hydra.sweeper.until=decided waits for verdicts, and a curve has none\nname its seeds: 'seed=range(5)'")

@@ -1,29 +1,43 @@
-"""What a plan leaves on disk before its first run: plan.csv and plan.json, and the family of its study. Trains nothing."""
+"""What a plan leaves on disk before its first run: itself, the code that it runs, and the family of its study. Trains nothing."""
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lab.files import read_json, write_file, write_json
-from lab.store.declaration import Declaration, DeclaredArm
+from lab.files import make_folder, read_sealed, sealed, sha256_file, sha256_of, write_file, write_json
+from lab.store.declaration import Declaration
 from lab.store.layout import store
+from lab.store.machine import bits_of_machine
 from lab.store.studies import declare, file_name, grown, read_earlier, studies
-from lab.sweep.plan import Plan
+from lab.sweep.designs.laid import declared_arm, design_of, factors_of
+from lab.sweep.plan import Plan, Row
+from lab.sweep.snapshot import CODE, take
 
+MULTIRUN = "multirun"
 COLUMNS = ("number", "arm", "seed", "identity", "directory", "overrides")
 
 
-def freeze(plan: Plan, root: Path) -> Path:
-    """Write plan.csv and plan.json into the sweep's folder, or find the folder of the same plan. Returns the folder."""
-    found = sorted((root / "multirun").glob(f"*_{plan.id}"))
-    folder = found[-1] if found else root / "multirun" / f"{date.today().isoformat()}_{plan.id}"
-    if (folder / "plan.json").exists() and read_json(folder / "plan.json").get("id") == plan.id:
+def freeze(plan: Plan, root: Path, typed: Sequence[str] = ()) -> Path:
+    """Write a plan, and the code that it runs, into the sweep's folder, or find the folder of the same plan. Returns the folder.
+
+    `typed`: the words that the same sweep is found by (lab/sweep/thawed.py). What makes the folder whole, sweep.json, comes last.
+    """
+    found = sorted((root / MULTIRUN).glob(f"*_{plan.id}"))
+    folder = found[-1] if found else root / MULTIRUN / f"{date.today().isoformat()}_{plan.id}"
+    if is_whole(folder, plan.id) and plan.manner.plan == "found":
         return folder
+    if plan.manner.plan == "new":
+        shutil.rmtree(folder / CODE, ignore_errors=True)
+    config = plan.rows[0].job.config
+    make_folder(folder)
+    code = take(folder, root, config["trusted_modules"])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -31,11 +45,48 @@ def freeze(plan: Plan, root: Path) -> Path:
         directory = each.folder.path.relative_to(root).as_posix()
         writer.writerow([each.number, each.job.label, each.job.seed, each.identity, directory, " ".join(each.job.overrides)])
     write_file(folder / "plan.csv", text.getvalue())
-    rows = [{"number": each.number, "identity": each.identity, "job": asdict(each.job)} for each in plan.rows]
-    kept: dict[str, Any] = {"schema": 1, "id": plan.id, "study": plan.study, "baseline": plan.baseline, "sentence": plan.sentence()}
-    kept |= {"question": plan.question, "by_hand": plan.by_hand, "looks": plan.looks, "smallest_effect": plan.smallest_effect}
-    write_json(folder / "plan.json", kept | {"rows": rows})
+    kept: dict[str, Any] = {"schema": 1, "sentence": plan.sentence()} | {each.name: getattr(plan, each.name) for each in fields(plan)}
+    write_json(folder / "plan.json", kept | {"manner": asdict(plan.manner), "rows": [kept_row(each, root) for each in plan.rows]})
+    about = {"schema": 1, "id": plan.id, "number": next_number(root), "words": words_of(typed), "code": code, "conf": conf_digest(root)}
+    about |= {"bits": sha256_of(bits_of_machine(config["device"])), "plan": sha256_file(folder / "plan.json")}
+    write_json(folder / "sweep.json", sealed(about))
     return folder
+
+
+def is_whole(folder: Path, plan_id: str) -> bool:
+    """Whether a folder holds this plan, all of it."""
+    about = about_sweep(folder)
+    return about is not None and about["id"] == plan_id and about["plan"] == sha256_file(folder / "plan.json")
+
+
+def about_sweep(folder: Path) -> dict[str, Any] | None:
+    """What sweep.json says; None where it isn't there, or isn't whole: such a sweep is planned anew."""
+    try:
+        return read_sealed(folder / "sweep.json")
+    except (OSError, ValueError):
+        return None
+
+
+def kept_row(row: Row, root: Path) -> dict[str, Any]:
+    """A row as plan.json has it: all but its status, which is looked up when it's asked for."""
+    kept = {each.name: getattr(row, each.name) for each in fields(row) if each.name not in ("job", "folder", "status")}
+    return kept | {"directory": row.folder.path.relative_to(root).as_posix(), "job": asdict(row.job)}
+
+
+def words_of(typed: Sequence[str]) -> list[str]:
+    """The words of a sweep in one order, without the one that says where its plan comes from."""
+    return sorted(each for each in typed if not each.startswith("hydra.sweeper.plan="))
+
+
+def next_number(root: Path) -> int:
+    """Sweeps are counted, since no clock says which of them is the newest."""
+    numbers = [about["number"] for folder in (root / MULTIRUN).glob("*_*") if (about := about_sweep(folder)) is not None]
+    return max(numbers, default=0) + 1
+
+
+def conf_digest(root: Path) -> str:
+    """SHA-256 of every file in conf/, with its place."""
+    return sha256_of({path.relative_to(root).as_posix(): sha256_file(path) for path in sorted((root / "conf").rglob("*.yaml"))})
 
 
 def declare_family(plan: Plan, root: Path) -> None:
@@ -61,12 +112,13 @@ def declaration_of(plan: Plan) -> Declaration | None:
     An edit of the code is no arm of a plan: it is found out beside the baseline, and counts from its request on.
     """
     arms = dict.fromkeys(
-        DeclaredArm(row.job.label, row.change_id)
+        declared_arm(row.job.label, row.change_id, row.job.cell)
         for row in plan.rows
         if row.job.changes and all(change["kind"] != "code" for change in row.job.changes)
     )
     if not arms:
         return None
+    cells = [row.job.cell for row in plan.rows]
     return Declaration(
         name=plan.study,
         baseline=plan.baseline,
@@ -76,4 +128,6 @@ def declaration_of(plan: Plan) -> Declaration | None:
         arms=tuple(arms),
         looks=plan.looks,
         smallest_effect=plan.smallest_effect,
+        design=design_of(cells),
+        factors=factors_of(cells),
     )

@@ -18,6 +18,7 @@ CHOICES = {
     "design": ("one_factor", "factorial", "list", "leave_one_out", "curve"),
     "until": ("planned", "decided"),
     "plan": ("found", "new"),
+    "launcher": ("local", "ray", "slurm", "slurm_local"),
 }
 
 

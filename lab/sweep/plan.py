@@ -19,12 +19,14 @@ from lab.edits import Edits
 from lab.errors import ConfigError, StoreError
 from lab.files import sha256_of
 from lab.request import Identified, Identifier, Job, job_of
+from lab.store.console import name_of
 from lab.store.layout import RunFolder
 from lab.store.plain import plain
 from lab.store.runs import status_of
-from lab.store.twins import Choice, choose_first, folder_of
+from lab.store.twins import Choice, Listed, choose_first, folder_of, listed
 from lab.sweep.arms import factor_hash
 from lab.sweep.asked import UNNAMED, Asked, ask
+from lab.sweep.designs import DESIGNS
 from lab.sweep.manner import Manner
 
 
@@ -41,6 +43,11 @@ class Row:
     cohort: str
     folder: RunFolder
     status: str  # when planned: finished, diverged, failed, running, stopped, damaged, or missing
+
+    @property
+    def name(self) -> str:
+        """The run in a few words."""
+        return name_of(self.job.request, self.job.seed)
 
 
 @dataclass(frozen=True)
@@ -69,12 +76,11 @@ class Plan:
 
     def sentence(self) -> str:
         """What the sweep does, in words."""
-        arms = f"baseline and {len(self.arms)} arm{'s' * (len(self.arms) != 1)}" if self.arms else "the baseline alone"
+        design = DESIGNS[self.manner.design]
+        arms = f"baseline and {len(self.arms)} {design.noun}{'s' * (len(self.arms) != 1)}" if self.arms else "the baseline alone"
         seeds = f"{len(self.seeds)} seed{'s' * (len(self.seeds) != 1)}"
         runs = f"{len(self.rows)} run{'s' * (len(self.rows) != 1)}"
-        return f"one factor at a time: {arms} x {seeds} = {runs}" + (
-            f", not the {self.grid} of the grid" if self.grid > len(self.rows) else ""
-        )
+        return f"{design.words}: {arms} x {seeds} = {runs}" + (f", not the {self.grid} of the grid" if self.grid > len(self.rows) else "")
 
 
 def make_plan(composer: Composer, typed: Sequence[str], command: str, say: Callable[[str], None] = print, *, replay: bool = False) -> Plan:
@@ -82,8 +88,10 @@ def make_plan(composer: Composer, typed: Sequence[str], command: str, say: Calla
 
     `replay`: an edit of the code since the baseline's runs is tried out now, and what comes out is told to `say`.
     """
-    made = plan_of(composer, ask(composer, with_texts_quoted(typed)), command, say, replay=replay)
-    require_something(made, composer)
+    asked = ask(composer, with_texts_quoted(typed))
+    made = plan_of(composer, asked, command, say, replay=replay)
+    if asked.study:
+        require_something(made, composer)
     return made
 
 
@@ -93,7 +101,7 @@ def require_something(made: Plan, composer: Composer) -> None:
     Edited code is an arm too, and may be one where that isn't known yet.
     """
     name = made.study
-    if not name or name == UNNAMED or made.untried or any(row.job.changes for row in made.rows):
+    if name == UNNAMED or made.untried or any(row.job.changes for row in made.rows):
         return
     raise ConfigError(
         f"no conf/{STUDIES}/{plain(name)}.yaml{nearest(name, composer.files.studies)}\n"
@@ -107,12 +115,14 @@ def plan_of(composer: Composer, asked: Asked, command: str, say: Callable[[str],
     judgement = start.pin.judgement
     looks = asked.looks or judgement["looks"]
     seeds = asked.seeds or tuple(judgement["seeds"][: looks[-1 if asked.manner.until == "decided" else 0]])
-    family = sha256_of({"lock": start.pin.sha256, "arms": sorted(factor_hash(tally) for tally in asked.tallies)})
+    apart = {"cells": asked.manner.design} if any(asked.places) else {}  # the same runs as arms are another study
+    family = sha256_of({"lock": start.pin.sha256, "arms": sorted(factor_hash(tally) for tally in asked.tallies)} | apart)
     study = asked.study or f"sweep-{family[:8]}"
-    jobs = [job_of(tally, composer.root, command, study, seed) for seed in seeds for tally in asked.tallies]
+    jobs = [job_of(tally, composer.root, command, study, seed, cell) for seed in seeds for tally, cell in asked.placed]
     identifier, edits = Identifier(composer.root), Edits(composer.root, say)
     settled = [edits.settle(identifier.identify(job), replay=replay) for job in jobs]
-    rows = [row(number, identified) for number, identified in enumerate(settled, 1)]
+    known = listed(composer.root)
+    rows = [row(number, identified, known) for number, identified in enumerate(settled, 1)]
     identified_by: dict[str, Any] = {"family": family, "study": study, "runs": [each.identity for each in rows]}
     if asked.by_hand:
         identified_by |= {"question": asked.question, "looks": asked.looks, "smallest_effect": asked.smallest_effect}
@@ -134,15 +144,15 @@ def plan_of(composer: Composer, asked: Asked, command: str, say: Callable[[str],
     )
 
 
-def choice_of(row: Row) -> Choice:
-    """Which directory a row's run has now, or will get."""
-    return choose_first(Path(row.job.root), (row.identity, *row.joined), row.job.config)
+def choice_of(row: Row, known: Listed | None = None) -> Choice:
+    """Which directory a row's run has now, or will get; `known`: the store as it was listed once, for many rows."""
+    return choose_first(Path(row.job.root), (row.identity, *row.joined), row.job.config, known)
 
 
-def row(number: int, identified: Identified) -> Row:
+def row(number: int, identified: Identified, known: Listed | None = None) -> Row:
     manifest, folder = identified.manifest, identified.folder
     try:
-        choice = choose_first(Path(identified.job.root), (identified.identity, *identified.joined), identified.job.config)
+        choice = choose_first(Path(identified.job.root), (identified.identity, *identified.joined), identified.job.config, known)
         folder = folder_of(choice, folder)
         status = status_of(choice.folder) if choice.folder else "missing"
     except StoreError:  # it stops no other run: the sweep goes on, and says what is wrong with this one when its turn comes

@@ -58,7 +58,7 @@ def left_to_train(plan: Plan) -> str:
         return f"nothing to train: all {len(plan.rows)} runs are there"
     seconds = seconds_of_a_run(plan)
     cost = "their cost is unknown until one has finished" if seconds is None else f"about {duration(seconds * missing)} on this machine"
-    most = "at most " if plan.untried else ""  # an inert edit leaves the baseline's runs as they are
+    most = "at most " if plan.untried or plan.manner.until == "decided" else ""  # an inert edit leaves the baseline's runs as they are
     return f"{most}{missing} of {len(plan.rows)} runs to train: {cost}"
 
 

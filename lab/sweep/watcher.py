@@ -17,10 +17,24 @@ class Ending:
     status: str  # found, finished, diverged, failed, or stopped: asked to leave, and checkpointed
     said: str  # one line: what came out, or the error
     tries: int = 1
+    told: bool = False  # the run's own process has printed it
 
     @property
     def failed(self) -> bool:
         return self.status == "failed"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A row without an outcome, and why, in one line."""
+
+    row: Row
+    said: str
+
+
+def position(plan: Plan, row: Row) -> str:
+    """Which of the plan's runs a row is: `[3/24]`."""
+    return f"[{row.number}/{len(plan.rows)}]"
 
 
 class Watcher(Protocol):
@@ -31,6 +45,9 @@ class Watcher(Protocol):
 
     def started(self, row: Row) -> None:
         """A process begins on this row, or begins on it again."""
+
+    def waits(self, row: Row, text: str, *, elsewhere: bool) -> None:
+        """No process of this sweep works on the row now: another one trains it (`elsewhere`), or it waits to be tried once more."""
 
     def line(self, row: Row, text: str, *, error: bool) -> None:
         """The run's process printed a line (without its end): `error` where on standard error."""
@@ -50,15 +67,26 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.plan: Plan | None = None
 
-    def begin(self, plan: Plan, rows: Sequence[Row]) -> None: ...
+    def begin(self, plan: Plan, rows: Sequence[Row]) -> None:
+        self.plan = plan
 
     def started(self, row: Row) -> None: ...
+
+    def waits(self, row: Row, text: str, *, elsewhere: bool) -> None:
+        self.line(row, text, error=not elsewhere)
 
     def line(self, row: Row, text: str, *, error: bool) -> None:
         self.console.show(self.console.errors if error else self.console.rich, text)
 
-    def ended(self, row: Row, ending: Ending) -> None: ...
+    def ended(self, row: Row, ending: Ending) -> None:
+        """Found or failed without a process that could say so, or by its death; whatever else ended has printed it."""
+        assert self.plan is not None
+        if ending.status == "found":
+            self.line(row, f"{position(self.plan, row)} {row.name}: {ending.said}", error=False)
+        elif ending.failed and not ending.told:
+            self.line(row, f"{position(self.plan, row)} {ending.said}", error=True)
 
     def tick(self) -> None: ...
 

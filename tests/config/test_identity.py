@@ -27,7 +27,7 @@ ROLE_OF = {
     "bits": "device.threads device.attention device.compile device.micro_batch device.fused_optimizer device.deterministic",
     "judgement": "judgement.direction judgement.alpha judgement.smallest_effect judgement.looks judgement.seeds",
     "nuisance": """data.path trainer.evaluation.every trainer.log_every trainer.checkpoint.every trainer.sampling.every
-        trainer.sampling.tokens trainer.sampling.temperature seed study note why explore trusted_modules""",
+        trainer.sampling.tokens trainer.sampling.temperature device.workers seed study note why explore trusted_modules""",
 }
 
 

@@ -32,6 +32,11 @@ class Shown:
         return not any(mark in self.command for mark in PLACEHOLDERS)
 
     @property
+    def sweeps(self) -> bool:
+        """Whether its words are a sweep's."""
+        return " --multirun" in self.command or self.command.startswith("python -m lab plan")
+
+    @property
     def words(self) -> list[str]:
         """What stands behind `python`, as a shell would split it."""
         return shlex.split(self.command)[1:]

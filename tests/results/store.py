@@ -117,6 +117,7 @@ class Store:
         request |= {"lock": told.get("lock", self.lock), "changes": [change] * count, "study": told.get("study", "norms")}
         request |= {"exploring": told.get("exploring", False), "note": told.get("note", ""), "why": told.get("why", "")}
         request |= {"command": told.get("command", "python run.py")}
+        request |= {"cell": told["cell"]} if "cell" in told else {}
         with (folder / "requests.jsonl").open("a") as stream:
             stream.write(json.dumps(request) + "\n")
 

@@ -385,7 +385,7 @@ def test_a_damaged_declaration_under_another_lock_marks_nothing(store: Store) ->
 @pytest.mark.parametrize(
     ("told", "says"),
     [
-        ({"schema": 2}, "schema 2"),
+        ({"schema": 3}, "schema 3"),
         ({"name": 3}, "'name'"),
         ({"baseline": "other"}, "about baseline 'other'"),
         ({"question": None}, "'question'"),

@@ -58,8 +58,8 @@ def test_a_study_is_its_baseline_and_every_arm_at_the_seeds_of_its_first_look(pr
     made = plan(project, "study=parts")
     arms = ["baseline", "model/norm=rmsnorm", "trainer/optimizer=lion,lr=0.0003"]
     assert [(row.job.label, row.job.seed) for row in made.rows] == [(arm, seed) for seed in (0, 1) for arm in arms]
-    assert (made.study, made.baseline, made.asked.looks, made.asked.smallest_effect) == ("parts", "tiny", (2, 3), 0.004)
-    assert made.asked.question == "which of these two matters for the tiny one?"
+    assert (made.study, made.baseline, made.looks, made.smallest_effect) == ("parts", "tiny", (2, 3), 0.004)
+    assert made.question == "which of these two matters for the tiny one?"
     assert made.sentence() == "one factor at a time: baseline and 2 arms x 2 seeds = 6 runs"
     assert {row.job.request["study"] for row in made.rows} == {"parts"}
 
@@ -74,13 +74,13 @@ def test_seeds_and_what_makes_no_arm_may_stand_beside_a_study(project: Project) 
 
 def test_its_arms_are_the_runs_that_a_listed_sweep_would_make(project: Project) -> None:
     by_hand, listed = plan(project, "study=parts", "seed=0"), plan(project, "baseline=tiny", "model/norm=layernorm,rmsnorm", "seed=0")
-    identities = [[row.identified.identity for row in each.rows] for each in (by_hand, listed)]
+    identities = [[row.identity for row in each.rows] for each in (by_hand, listed)]
     assert identities[0][:2] == identities[1]
 
 
 def test_a_name_without_a_file_still_names_a_sweeps_family(project: Project) -> None:
     made = plan(project, "baseline=tiny", "study=anything at all", "hooks=none,grad_clip")
-    assert (made.study, made.asked.by_hand, made.asked.question) == ("anything at all", False, "")
+    assert (made.study, made.by_hand, made.question) == ("anything at all", False, "")
     for odd in ("../baseline/tiny", "a/b", "..", "'a, b'", "parts2"):
         assert read_study(project.composer(), odd) is None
 
@@ -89,16 +89,14 @@ def test_the_plan_and_the_declaration_keep_the_question_the_looks_and_d(tiny: Pr
     write(tiny, STUDY)
     made = plan(tiny, "study=parts")
     kept = read_json(freeze(made, tiny.root) / "plan.json")
-    assert (kept["question"], kept["by_hand"], kept["looks"], kept["smallest_effect"]) == (made.asked.question, True, [2, 3], 0.004)
+    assert (kept["question"], kept["by_hand"], kept["looks"], kept["smallest_effect"]) == (made.question, True, [2, 3], 0.004)
     require_declarable(made, tiny.root)
     assert read_declarations(tiny.root / "runs", "tiny") == ([], []), "a plan declares nothing"
     declare_family(made, tiny.root)
     (declared,), _ = read_declarations(tiny.root / "runs", "tiny")
-    assert (declared.name, declared.question, declared.by_hand) == ("parts", made.asked.question, True)
+    assert (declared.name, declared.question, declared.by_hand) == ("parts", made.question, True)
     assert (declared.looks, declared.smallest_effect) == ((2, 3), 0.004)
-    assert [(arm.label, arm.change_id) for arm in declared.arms] == [
-        (row.job.label, row.identified.manifest["change_id"]) for row in made.rows[1:3]
-    ]
+    assert [(arm.label, arm.change_id) for arm in declared.arms] == [(row.job.label, row.change_id) for row in made.rows[1:3]]
     declare_family(plan(tiny, "study=parts", "seed=3"), tiny.root)  # more seeds: the same study
 
     write(tiny, STUDY.replace("4e-3", "0.1"))

@@ -52,8 +52,8 @@ def test_two_lists_are_one_factor_at_a_time_and_not_the_grid(composer: Composer)
     assert runs(made) == [(arm, seed) for seed in (0, 1) for arm in arms]
     assert made.sentence() == "one factor at a time: baseline and 2 arms x 2 seeds = 6 runs, not the 8 of the grid"
     assert [row.number for row in made.rows] == [1, 2, 3, 4, 5, 6] and {row.status for row in made.rows} == {"missing"}
-    assert len({row.identified.identity for row in made.rows}) == 6
-    assert len({row.identified.manifest["cohort"] for row in made.rows}) == 1
+    assert len({row.identity for row in made.rows}) == 6
+    assert len({row.cohort for row in made.rows}) == 1
 
 
 ARMS = {
@@ -90,7 +90,7 @@ def test_each_job_is_what_its_own_command_would_be(composer: Composer) -> None:
     assert (arm.config["seed"], arm.config["note"], list(arm.config["hooks"])) == (4, "why not", ["grad_clip"])
     assert (baseline.config["hooks"], baseline.changes, len(arm.changes)) == ({}, [], 1)
     (alone,) = plan(composer, "seed=4").rows
-    assert alone.identified.identity == made.rows[0].identified.identity
+    assert alone.identity == made.rows[0].identity
 
 
 # -- what is refused, before anything is written
@@ -165,7 +165,7 @@ def test_a_study_of_its_baseline_alone_is_one_where_the_code_was_edited_or_singl
     assert study(composer, "study=screening", "seed=0,1") == "screening"
     made = plan(composer, "study=mine", "hooks=none,grad_clip")
     code = replace(made.rows[0].job, label="code=12345678", changes=[{"kind": "code"}])
-    edited = replace(made.rows[0], identified=replace(made.rows[0].identified, job=code))
+    edited = replace(made.rows[0], job=code)
     require_something(replace(made, rows=(edited,)), composer)
     require_something(replace(made, rows=made.rows[:1], untried=True), composer)
     with pytest.raises(ConfigError, match=r"no conf/study/mine\.yaml"):
@@ -201,7 +201,7 @@ def test_the_plan_is_frozen_once_a_row_for_each_run(tiny: Project) -> None:
         ("3", "baseline", "1"),
         ("4", "hooks=grad_clip", "1"),
     ]
-    assert [row["identity"] for row in table] == [row.identified.identity for row in made.rows]
+    assert [row["identity"] for row in table] == [row.identity for row in made.rows]
     assert table[1]["directory"].startswith("runs/tiny/hooks=grad_clip-") and table[1]["overrides"].endswith("hooks=grad_clip seed=0")
     kept = read_json(folder / "plan.json")
     assert [row["job"] for row in kept["rows"]] == [json.loads(json.dumps(asdict(row.job))) for row in made.rows]
@@ -220,4 +220,4 @@ def test_a_plan_holds_what_was_composed_whatever_becomes_of_conf(tiny: Project) 
     kept = read_json(folder / "plan.json")
     assert kept["rows"][1]["job"]["config"]["hooks"]["grad_clip"]["max_norm"] == 1.0
     later, other = frozen(tiny, ("hooks=none,grad_clip", "seed=0"))
-    assert other != folder and later.rows[1].identified.identity != made.rows[1].identified.identity
+    assert other != folder and later.rows[1].identity != made.rows[1].identity

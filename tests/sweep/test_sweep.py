@@ -26,10 +26,11 @@ from lab.store.layout import RunFolder, run_folders
 from lab.store.runs import status_of
 from lab.store.studies import read_declarations
 from lab.sweep.frozen import declare_family, freeze
-from lab.sweep.launcher import Running, train_apart
+from lab.sweep.launcher import launch
 from lab.sweep.plan import make_plan
 from lab.sweep.show import print_plan
 from lab.sweep.sweeper import SweepFailed, carry_out, sweep
+from lab.sweep.watcher import Lines
 from tests.conftest import Project
 
 SWEEP = ("run.py", "--multirun", "baseline=tiny", "hooks=none,grad_clip", "seed=range(2)")
@@ -67,7 +68,7 @@ def test_a_sweep_trains_every_arm_at_every_seed_and_ends_in_the_verdicts(swept: 
     found = re.fullmatch(r"study `(sweep-\w{8})`, plan in (multirun/\S+)/plan.csv", lines[1])
     assert found is not None, lines[1]
     assert lines[2] == "4 of 4 runs to train: their cost is unknown until one has finished"
-    assert [line.partition(":")[0] for line in lines[3:11] if not line.endswith(": training")] == [
+    assert sorted(line.partition(":")[0] for line in lines[3:11] if not line.endswith(": training")) == [
         "[1/4] baseline `tiny`, seed 0",
         "[2/4] hooks=grad_clip, seed 0",
         "[3/4] baseline `tiny`, seed 1",
@@ -75,7 +76,7 @@ def test_a_sweep_trains_every_arm_at_every_seed_and_ends_in_the_verdicts(swept: 
     ]
     assert re.search(r"^ *hooks=grad_clip +2 .*(better|worse|no difference|cannot tell)", done.stdout, re.MULTILINE)
     names = {path.name for path in (project.root / found[2]).iterdir()}
-    assert names == {"plan.csv", "plan.json", "report.md", "report.html", "jobs"}
+    assert names == {"plan.csv", "plan.json", "sweep.json", "code", "report.md", "report.html", "jobs"}
     facts = tell(build(project.root, "tiny", here=lambda known: cohort_here(project.root, "tiny")))
     for form in ("md", "html"):
         report = (project.root / found[2] / f"report{FORMATS[form].suffix}").read_text()
@@ -116,12 +117,12 @@ def test_the_whole_family_is_declared_before_the_first_run(tiny: Project, capsys
     assert "(study `clipping`)" in capsys.readouterr().out
     assert not (tiny.root / "runs" / "tiny" / "studies").exists(), "a plan declares nothing"
     (tiny.root / "text.txt").rename(tiny.root / "other.txt")
-    _, failed = carry_out(plan, tiny.root, print)
+    _, failed = carry_out(plan, tiny.root, print, Lines(Console()))
     assert len(failed) == len(plan.rows) == 3 and not run_folders(tiny.root)
     (declared,), damaged = read_declarations(tiny.root / "runs", "tiny")
     assert not damaged and (declared.name, declared.lock, declared.by_hand, declared.looks) == ("clipping", plan.lock, False, None)
     assert [arm.label for arm in declared.arms] == ["hooks=grad_clip", "model/norm=rmsnorm"]
-    assert [arm.change_id for arm in declared.arms] == [row.identified.manifest["change_id"] for row in plan.rows[1:3]]
+    assert [arm.change_id for arm in declared.arms] == [row.change_id for row in plan.rows[1:3]]
 
     declare_family(make_plan(tiny.composer(), ["baseline=tiny", "data.path=other.txt", "hooks=none,ema", "study=clipping"], ""), tiny.root)
     (grown,), _ = read_declarations(tiny.root / "runs", "tiny")
@@ -159,11 +160,11 @@ def test_a_run_that_dies_or_raises_stops_no_other_and_is_named_at_the_end(tiny: 
         "hooks=grad_clip 0": "finished",
     }
     assert "Traceback" not in done.stdout + done.stderr
-    assert "[2/4] hooks=dies seed 0 was killed by signal 9" in done.stderr
+    assert "[2/4] hooks=dies, seed 0 was killed by signal 9: tried once more" in done.stderr
     assert "[3/4] this run failed: ValueError: no gradient today" in done.stderr
     assert "[4/4] hooks=grad_clip, seed 0: 7." in done.stdout and "Baseline tiny" in done.stdout
     summary = done.stderr[done.stderr.index("2 of 4 runs failed:") :]
-    assert re.search(r"hooks=dies seed 0: runs/tiny/hooks=dies-\w{6}/seed=0-\w{12}\n", summary)
+    assert re.search(r"hooks=dies seed 0: runs/tiny/hooks=dies-\w{6}/seed=0-\w{12}\n    .* was killed by signal 9\n", summary)
     assert re.search(r"hooks=raises seed 0: runs/tiny/hooks=raises-\w{6}/", summary) and "grad_clip" not in summary
     assert "type the same again to train what is missing" in summary
 
@@ -216,7 +217,7 @@ def wait_for_a_checkpoint(folder: RunFolder, process: subprocess.Popen[str]) -> 
 
 def test_ctrl_c_saves_the_run_that_trains_and_the_same_command_finishes_the_sweep(tiny: Project) -> None:
     pin(tiny.composer(), "long", (*LONG, "trainer.tokens=19200"))
-    command = ("run.py", "-m", "baseline=long", "hooks=none,grad_clip", "seed=0")
+    command = ("run.py", "-m", "baseline=long", "hooks=none,grad_clip", "seed=0", "device.workers=1")
     plan = make_plan(tiny.composer(), command[2:], "")
     first, second = (row.folder for row in plan.rows)
     with tiny.start(*command) as process:
@@ -243,9 +244,9 @@ def test_a_text_that_moves_after_the_plan_was_frozen_is_not_trained_on(tiny: Pro
     plan = make_plan(tiny.composer(), ["baseline=tiny", "seed=0"], "")
     text = tiny.root / "text.txt"
     text.write_text(text.read_text().replace("the", "tho", 1))
-    folder = freeze(plan, tiny.root)
-    assert train_apart(plan.rows[0], folder / "jobs" / "1.json", "[1/1]", Running()) == 1
-    assert "[1/1] lab/ or the text was edited since the sweep was planned" in capfd.readouterr().err
+    (failed,) = launch(plan, plan.rows, freeze(plan, tiny.root), Lines(Console()))
+    assert failed.said.startswith("the text, torch or this machine's settings changed since the sweep was planned")
+    assert "hydra.sweeper.plan=new" in capfd.readouterr().err
     assert not run_folders(tiny.root)
 
 

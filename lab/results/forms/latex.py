@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from lab.results.facts import Facts, SectionFacts
+from lab.results.forms.cells import Sheet, sheets
 from lab.results.forms.prose import title
 from lab.results.forms.table import COLUMNS, Row, level, table
 from lab.results.wording import size
@@ -35,7 +36,10 @@ SIGNS = {
 
 def to_latex(facts: Facts) -> str:
     """A float per cohort; ends with a newline."""
-    floats = [section_float(facts, section) for section in facts.sections if table(facts.rules, section)]
+    floats = []
+    for section in facts.sections:
+        floats += [section_float(facts, section)] if table(facts.rules, section) else []
+        floats += [sheet_float(facts, section, place, sheet) for place, sheet in enumerate(sheets(section), 1)]
     return "\n\n".join(["% \\usepackage{booktabs}", *floats]) + "\n"
 
 
@@ -52,6 +56,29 @@ def section_float(facts: Facts, section: SectionFacts) -> str:
             "",
             r"\medskip",
             *tabular(COSTS, rows),
+            r"\end{table}",
+        ]
+    )
+
+
+def sheet_float(facts: Facts, section: SectionFacts, place: int, sheet: Sheet) -> str:
+    """A table of a study of cells, with its sentences as the caption."""
+    where = f" {title(section, facts)}." if title(section, facts) else ""
+    rows = [" & ".join((number if right else escape)(text) for text, right in zip(row, sheet.right, strict=True)) for row in sheet.rows]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            r"\small",
+            f"\\caption{{{escape(f'{sheet.title}. In {facts.rules.unit}.{where}')}}}",
+            f"\\label{{tab:cells-{escape(section.cohort[:8])}-{place}}}",
+            f"\\begin{{tabular}}{{{''.join('r' if right else 'l' for right in sheet.right)}}}",
+            r"\toprule",
+            " & ".join(map(escape, sheet.columns)) + r" \\",
+            r"\midrule",
+            *(f"{row} \\\\" for row in rows),
+            r"\bottomrule",
+            r"\end{tabular}",
             r"\end{table}",
         ]
     )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from lab.results.facts import ArmFacts, Facts, SectionFacts
+from lab.results.forms.cells import sheets
 from lab.results.forms.prose import NEXT, advice, apart_and_waiting, details, next_commands, pairing_lines, title
 from lab.results.forms.table import COLUMNS, name_of, table
 from lab.store.plain import plain
@@ -38,6 +39,12 @@ def section_parts(facts: Facts, section: SectionFacts, mark: str) -> Iterator[st
         yield "\n".join(f"| {' | '.join(line)} |" for line in lines)
     alone, together = apart_and_waiting(section, facts.rules)
     yield "\n".join([*(reading(arm) for arm in alone), *(f"- {opening(words)}" for words in together)])
+    for sheet in sheets(section):
+        yield f"{mark} {escape(sheet.title)}"
+        ruler = ["---:" if right else ":---" for right in sheet.right]
+        lines = [list(map(escape, sheet.columns)), ruler, *(list(map(escape, row)) for row in sheet.rows)]
+        yield "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        yield bullets(sheet.texts)
     for why, typed in advice(section).items():
         yield from commands(why, typed)
     yield from commands(NEXT, next_commands(section))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lab.results.facts import ArmFacts, Facts, RulesFacts, RunFacts, SectionFacts
+from lab.results.forms.cells import commands
 from lab.results.forms.table import diverged_seeds, level, name_of, ratio, signed
 from lab.results.wording import counted
 
@@ -78,8 +79,9 @@ def say_waiting(first: int, arms: Sequence[ArmFacts]) -> str:
 
 
 def next_commands(section: SectionFacts) -> list[str]:
-    """What takes each arm to its next look, once each."""
-    return list(dict.fromkeys(arm.next.command for arm in section.arms if arm.next is not None and arm.next.command))
+    """What takes each arm, and each study of cells, to its next look; once each."""
+    of_arms = (arm.next.command for arm in section.arms if arm.next is not None and arm.next.command)
+    return list(dict.fromkeys((*of_arms, *commands(section))))
 
 
 def pairing_lines(section: SectionFacts) -> dict[str, tuple[str, ...]]:

@@ -1,5 +1,7 @@
 """The report as CSV (RFC 4180): one row per arm and cohort, every number of the arm at full precision. Holds no row per seed.
 
+A factorial's effects and a curve's values have a row each too, in the arms' columns; the last column tells which is which.
+
 The columns follow `ArmFacts`: a nested record's fields stand behind its name (`stability_arm`), and lists are left out; JSON has them.
 Text is on one line. A text that a spreadsheet would take for a formula (it starts with = + - or @) gets an apostrophe in front.
 """
@@ -18,6 +20,7 @@ from lab.store.plain import plain
 
 WHERE = ("schema", "baseline", "lock", "metric", "unit", "direction", "cohort", "cohort_title", "here", "smallest_effect", "alpha", "looks")
 FORMULA = ("=", "+", "-", "@")
+OF_EFFECTS = ("verdict", "reading", "look", "n", "difference", "low", "high", "decimals", "p", "family", "spread", "detectable", "stop")
 
 
 def to_csv(facts: Facts) -> str:
@@ -26,20 +29,36 @@ def to_csv(facts: Facts) -> str:
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow(columns())
     for section in facts.sections:
-        for arm in section.arms:
-            values = {**where(facts, section, arm), **flat(ArmFacts, arm)}
+        for values in rows(facts, section):
             writer.writerow(cell(values[name]) for name in columns())
     return stream.getvalue()
 
 
 def columns() -> tuple[str, ...]:
     """Every column, in order, whatever the arms hold."""
-    return (*WHERE, *flat(ArmFacts, None))
+    return (*WHERE, *flat(ArmFacts, None), "kind")
 
 
-def where(facts: Facts, section: SectionFacts, arm: ArmFacts) -> dict[str, Any]:
-    """What the arm was judged against and by which rules: those of its study."""
-    study = next((each for each in section.studies if each.name == arm.study), None)
+def rows(facts: Facts, section: SectionFacts) -> Iterator[dict[str, Any]]:
+    """A section's arms, then the effects of its factorials, then the values of its curves."""
+    for arm in section.arms:
+        yield {**where(facts, section, arm.study), **flat(ArmFacts, arm), "kind": "arm"}
+    nothing = flat(ArmFacts, None)
+    for factorial in section.factorials:
+        for effect in factorial.effects:
+            told = {name: getattr(effect, name) for name in OF_EFFECTS}
+            told |= {"label": effect.name, "study": factorial.study, "said": effect.said, "kind": effect.kind}
+            yield {**where(facts, section, factorial.study), **nothing, **told}
+    for curve in section.value_curves:
+        for point in curve.points:
+            told = {"label": f"{curve.key}={point.value!r}", "study": curve.study, "kind": "value"}
+            told |= {name: getattr(point, name) for name in ("n", "mean", "low", "high")}
+            yield {**where(facts, section, curve.study), **nothing, **told}
+
+
+def where(facts: Facts, section: SectionFacts, of: str) -> dict[str, Any]:
+    """What the arms of a study were judged against and by which rules: its own."""
+    study = next((each for each in section.studies if each.name == of), None)
     rules = facts.rules if study is None else study.rules
     effect = section.smallest_effect if study is None else study.smallest_effect
     place = (section.cohort, section.title, section.here, effect, rules.alpha, " ".join(map(str, rules.looks)))

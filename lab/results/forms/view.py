@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lab.results.curves import Curve
 from lab.results.facts import ArmFacts, BaselineFacts, PairFacts, RulesFacts, RunFacts, SectionFacts
+from lab.results.forms.cells import Sheet, sheets
 from lab.results.forms.charts import Drawn, drawn, learning_curves, loss_against_flops
 from lab.results.forms.forest import Forest, forest, smallest_effect
 from lab.results.forms.numbers import Numbers, baseline_numbers, numbers
@@ -65,6 +66,7 @@ class View:
     fallback: str
     flops: str | None
     made: tuple[Made, ...]
+    sheets: tuple[Sheet, ...]  # of studies of cells
 
 
 def view(index: int, section: SectionFacts, rules: RulesFacts, curves: Sequence[Curve]) -> View:
@@ -88,6 +90,7 @@ def view(index: int, section: SectionFacts, rules: RulesFacts, curves: Sequence[
         fallback=learning_curves(lines) if lines else "",
         flops=loss_against_flops(lines),
         made=made(section),
+        sheets=tuple(sheets(section)),
     )
 
 

@@ -1,0 +1,160 @@
+"""The processes that train a sweep's runs: started by fork servers, listened to line by line, and seen to their end. Knows no plan."""
+
+from __future__ import annotations
+
+import os
+import selectors
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.runner import MACHINE
+from lab.store.machine import SPINS, variables_for
+from lab.sweep.forkserver import ForkServer
+
+LONGEST = 65_536  # bytes read at once
+
+
+@dataclass(frozen=True)
+class Said:
+    """A run's process printed a line."""
+
+    number: int
+    text: str
+    error: bool
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A run's process ended, with this exit status; negative: the signal that killed it."""
+
+    number: int
+    status: int
+
+
+@dataclass
+class Pipe:
+    """One of the two ways in which a run's process prints, and what it printed of a line that isn't whole yet."""
+
+    number: int
+    descriptor: int
+    error: bool
+    unread: bytes = b""
+    ended: bool = False  # nobody writes any more
+
+    def lines(self) -> list[Said | Gone]:
+        """The lines that stand in it now."""
+        try:
+            data = os.read(self.descriptor, LONGEST)
+        except BlockingIOError:
+            return []
+        self.ended = not data
+        *whole, self.unread = (self.unread + data).split(b"\n")
+        return [Said(self.number, each.decode(errors="replace"), self.error) for each in whole]
+
+    def rest(self) -> list[Said | Gone]:
+        """All that is left in it when its process is gone, the last line too where it has no end."""
+        found: list[Said | Gone] = []
+        while more := self.lines():
+            found += more
+        left = [Said(self.number, self.unread.decode(errors="replace"), self.error)] if self.unread else []
+        return found + left
+
+
+@dataclass
+class Child:
+    number: int
+    server: ForkServer
+    pid: int
+    pipes: tuple[Pipe, Pipe]
+
+
+class Children:
+    """Each row's process by the row's number. The lab/ in the folder `code` is what they run."""
+
+    def __init__(self, code: Path) -> None:
+        self.code = code
+        self.servers: dict[tuple[tuple[str, str], ...], ForkServer] = {}
+        self.there: dict[int, Child] = {}
+        self.selector = selectors.DefaultSelector()
+
+    def __len__(self) -> int:
+        return len(self.there)
+
+    def start(self, number: int, job: Path, device: Mapping[str, Any], slot: Mapping[str, str]) -> None:
+        """Train the job in a file in a process of its own. Raises MachineError, OSError."""
+        server = self.server(device, job)
+        (out, to_out), (err, to_err) = os.pipe(), os.pipe()
+        pipes = Pipe(number, out, error=False), Pipe(number, err, error=True)
+        try:
+            self.there[number] = Child(number, server, server.start(job, to_out, to_err, slot), pipes)
+        except BaseException:
+            os.close(out)
+            os.close(err)
+            raise
+        finally:
+            os.close(to_out)
+            os.close(to_err)
+        for pipe in pipes:
+            os.set_blocking(pipe.descriptor, False)
+            self.selector.register(pipe.descriptor, selectors.EVENT_READ, pipe)
+
+    def server(self, device: Mapping[str, Any], job: Path) -> ForkServer:
+        """The fork server with what must stand in the environment before torch is loaded; started on its first use."""
+        needed = {"GOMP_SPINCOUNT": SPINS} | variables_for(device)
+        missing = {name: value for name, value in needed.items() if name not in os.environ}
+        key = tuple(sorted(missing.items()))
+        if key not in self.servers:
+            self.servers[key] = ForkServer(self.code, missing, job)
+            self.selector.register(self.servers[key], selectors.EVENT_READ, key)
+        return self.servers[key]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every run."""
+        for child in self.there.values():
+            child.server.signal(child.pid, number)
+
+    def events(self, seconds: float) -> list[Said | Gone]:
+        """What happened, waiting at most so long for the first thing."""
+        found: list[Said | Gone] = []
+        for key, _ in self.selector.select(0 if any(server.knows for server in self.servers.values()) else seconds):
+            if not isinstance(key.data, Pipe):
+                self.servers[key.data].hear()
+                continue
+            found += key.data.lines()
+            if key.data.ended:
+                self.selector.unregister(key.fd)
+        for name in list(self.servers):
+            found += self.reaped(name)
+        return found
+
+    def reaped(self, name: tuple[tuple[str, str], ...]) -> list[Said | Gone]:
+        """The runs of a fork server that ended. When it's gone itself, so are its runs, in a moment: each leaves when its parent does."""
+        server = self.servers[name]
+        ended = server.ended()
+        if server.gone:
+            ended = {child.pid: MACHINE for child in self.there.values() if child.server is server} | ended
+            self.selector.unregister(self.servers.pop(name))
+            server.close()
+        found: list[Said | Gone] = []
+        for child in [child for child in self.there.values() if child.server is server and child.pid in ended]:
+            found += [each for pipe in child.pipes for each in pipe.rest()]
+            self.drop(child)
+            del self.there[child.number]
+            found.append(Gone(child.number, ended[child.pid]))
+        return found
+
+    def drop(self, child: Child) -> None:
+        for pipe in child.pipes:
+            if pipe.descriptor in self.selector.get_map():
+                self.selector.unregister(pipe.descriptor)
+            os.close(pipe.descriptor)
+
+    def close(self) -> None:
+        """Let all go. A run that is still there checkpoints and leaves by itself."""
+        for server in self.servers.values():
+            server.close()
+        for child in self.there.values():
+            self.drop(child)
+        self.selector.close()

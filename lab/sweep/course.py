@@ -1,0 +1,140 @@
+"""How a sweep stands: the state of each of its runs, what failed, how fast it goes and how long it takes. Knows no terminal, no file.
+
+Told by a watcher's calls; time is an argument. Only what this sweep trained itself enters its speed: a run that was found cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heapify, heapreplace
+from statistics import fmean
+
+from lab.sweep.plan import Plan, Row
+from lab.sweep.watcher import Ending
+
+OUTCOMES = ("finished", "diverged", "found")  # what a verdict can be given on
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that failed, and the one line that says why."""
+
+    row: Row
+    said: str
+    tries: int
+
+
+class Course:
+    """The sweep's rows and what became of them."""
+
+    def __init__(self) -> None:
+        self.plan: Plan | None = None
+        self.rows: list[Row] = []  # all that were asked for so far
+        self.now: list[Row] = []  # those that are settled now
+        self.state: dict[int, str] = {}  # by row number: waiting, running, elsewhere, stopped, or how it ended
+        self.failures: list[Failure] = []
+        self.baselines: dict[int, Row] = {}  # by seed
+        self.began: float | None = None
+        self.ended_at: float | None = None
+        self.slots = 0  # most runs that were seen at once
+        self._started: dict[int, float] = {}
+        self._seconds: dict[str, list[float]] = {}  # by arm, of the runs that this sweep trained to their end
+
+    def begin(self, plan: Plan, rows: Sequence[Row], now: float) -> None:
+        """These rows come next. Those of an earlier call stay."""
+        self.plan, self.now, self.ended_at = plan, list(rows), None
+        self.began = now if self.began is None else self.began
+        self.baselines = {row.job.seed: row for row in plan.rows if not row.job.changes}
+        known = {row.number for row in self.rows}
+        self.rows += [row for row in rows if row.number not in known]
+        again = {row.number for row in rows}
+        self.failures = [each for each in self.failures if each.row.number not in again]
+        for row in rows:
+            self.state[row.number] = "elsewhere" if row.status == "running" else "waiting"
+
+    def started(self, row: Row, now: float) -> None:
+        """A process of this sweep begins on a row."""
+        self.state[row.number] = "running"
+        self._started[row.number] = now
+        self.slots = max(self.slots, sum(state == "running" for state in self.state.values()))
+
+    def waits(self, row: Row, *, elsewhere: bool) -> None:
+        """No process of this sweep works on the row now: another one trains it, or it waits for a slot again."""
+        self.state[row.number] = "elsewhere" if elsewhere else "waiting"
+        self._started.pop(row.number, None)
+
+    def ended(self, row: Row, ending: Ending, now: float) -> None:
+        """A row has its outcome."""
+        self.state[row.number] = ending.status
+        began = self._started.pop(row.number, None)
+        if began is not None and ending.status in ("finished", "diverged"):
+            self._seconds.setdefault(row.arm_id, []).append(now - began)
+        if ending.failed:
+            self.failures.append(Failure(row, ending.said, ending.tries))
+
+    def end(self, now: float) -> None:
+        """Nothing of this sweep trains any more."""
+        self.ended_at = now
+        for number, state in self.state.items():
+            if state == "running":
+                self.state[number] = "stopped"
+        self._started.clear()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Rows by their state."""
+        return Counter(self.state.values())
+
+    @property
+    def trains(self) -> list[Row]:
+        """The rows that a process works on, of this sweep or of another."""
+        return [row for row in self.rows if self.state[row.number] in ("running", "elsewhere")]
+
+    @property
+    def complete_seeds(self) -> int:
+        """Seeds that the baseline and every arm of the rows that are settled now have: pairs, as verdicts are judged on."""
+        if not self.now or not self.baselines:
+            return 0
+        done: dict[str, set[int]] = {row.arm_id: set() for row in self.now}
+        for row in self.rows:
+            if row.arm_id in done and self.state[row.number] in OUTCOMES:
+                done[row.arm_id].add(row.job.seed)
+        having = {seed for seed, row in self.baselines.items() if self.state.get(row.number) in OUTCOMES}
+        return min(len(seeds & having) for seeds in done.values())
+
+    @property
+    def complete_look(self) -> int | None:
+        """The last look, in seeds, that is complete."""
+        if self.plan is None or not self.plan.arms:
+            return None
+        looks = self.plan.looks or self.plan.rows[0].job.config["judgement"]["looks"]
+        return max((look for look in looks if look <= self.complete_seeds), default=None)
+
+    def elapsed(self, now: float) -> float:
+        """Seconds since the first row could start, or until the sweep ended."""
+        return 0.0 if self.began is None else (now if self.ended_at is None else self.ended_at) - self.began
+
+    def runs_per_hour(self) -> float | None:
+        """From the mean duration of this sweep's own runs, and how many it had at once; None before one has ended."""
+        seconds = [each for arm in self._seconds.values() for each in arm]
+        return max(1, self.slots) * 3600 / max(fmean(seconds), 1e-3) if seconds else None
+
+    def seconds_left(self, now: float) -> float | None:
+        """About how long the rows that are left will take, in the slots that were seen; None where nothing is known yet.
+
+        An arm takes as long as its own runs did; one that has none as all did. Rows go into the slots as they come free.
+        """
+        if not self._seconds:
+            return None
+        usual = fmean(each for arm in self._seconds.values() for each in arm)
+        long = {arm: fmean(seconds) for arm, seconds in self._seconds.items()}
+        rows = [(row, long.get(row.arm_id, usual)) for row in self.rows]
+        slots = [max(0.0, each - now + self._started[row.number]) for row, each in rows if row.number in self._started]
+        slots += [0.0] * (max(1, self.slots) - len(slots))
+        heapify(slots)
+        for row, each in rows:
+            if self.state[row.number] == "waiting":
+                heapreplace(slots, slots[0] + each)
+        return max(slots)

@@ -1,0 +1,79 @@
+"""A sweep's closing report: on the screen, and in the sweep's folder as Markdown and as a page. Made in a process of its own.
+
+`report` starts it by name, so that the sweep itself never loads pandas: its memory stays small, and what it reads in a night of runs is
+given back. Judges nothing itself, trains nothing.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.errors import LabError
+from lab.signals import leave_on_interrupt
+
+if TYPE_CHECKING:  # it brings Hydra, which a report doesn't need
+    from lab.sweep.plan import Plan
+
+HERE = Path(__file__).resolve().parents[2]  # the folder that holds this lab: the child runs the same code, wherever the sweep was typed
+
+
+class Untold(LabError):
+    """The closing report couldn't be made. The runs are as they were."""
+
+    exit_status = 1
+
+
+def report(plan: Plan, root: Path, folder: Path) -> None:
+    """The verdicts as they stand now, told and written by a child process. Raises Untold where that fails."""
+    sys.stdout.flush()  # what was said before stands above it, in a pipe too
+    words = [sys.executable, "-m", "lab.sweep.told", str(root.resolve()), str(folder.resolve()), plan.baseline, plan.cohort]
+    done = subprocess.run(words, cwd=HERE, stderr=subprocess.PIPE, check=False)
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode == 130:
+        raise KeyboardInterrupt
+    if done.returncode != 0:
+        why = said or f"its process was killed by signal {-done.returncode}"
+        raise Untold(f"the closing report couldn't be made: {why}\nevery run is kept: python -m lab report --baseline {plan.baseline}")
+    if said:
+        print(said, file=sys.stderr)
+
+
+def tell(root: Path, folder: Path, baseline: str, cohort: str) -> None:
+    """Build the report of one baseline, this cohort first; print it in brief, and write it into the sweep's folder."""
+    from lab.files import write_file
+    from lab.results.collect import load
+    from lab.results.curves import curves
+    from lab.results.forms import FORMATS, print_report
+    from lab.results.report import build
+    from lab.results.telling import tell as facts_of
+    from lab.store.console import Console
+
+    lab = load(root / "runs")
+    facts = facts_of(build(root, baseline, here=lambda known: cohort, lab=lab))
+    print_report(facts, Console().rich, brief=(folder / "report.html").relative_to(root).as_posix())
+    sys.stdout.flush()
+    drawn = curves(lab, facts)
+    for form in ("md", "html"):
+        write_file(folder / f"report{FORMATS[form].suffix}", FORMATS[form].make(facts, drawn))
+
+
+def main(words: list[str]) -> int:
+    """Exit status 0, or the error's own after its message on standard error."""
+    leave_on_interrupt()
+    root, folder, baseline, cohort = words
+    try:
+        tell(Path(root), Path(folder), baseline, cohort)
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    except OSError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
