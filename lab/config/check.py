@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from lab.config.diff import flatten, node, say
 from lab.config.options import OptionFiles
 from lab.config.ranges import check_limits, check_range, nearest, require
-from lab.config.schema import Leaf, TrainingConfig, components, leaves
+from lab.config.schema import Leaf, TrainingConfig, components, kinds, leaves
 from lab.errors import ConfigError
 
 
@@ -59,12 +59,6 @@ def whole_numbers(raw: dict[str, Any], schema: Any = TrainingConfig) -> None:
             whole_numbers(value, kind)
         elif isinstance(value, float) and value.is_integer() and (kind is int or int in get_args(kind)):
             raw[name] = int(value)
-
-
-@cache
-def kinds(schema: Any) -> dict[str, Any]:
-    """The type of each field, which Python works out anew from its text whenever it is asked."""
-    return get_type_hints(schema)
 
 
 def refuse_unknown_keys(raw: Mapping[str, Any]) -> None:

@@ -201,11 +201,17 @@ LATER_KEYS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
+@cache
+def kinds(schema: Any) -> dict[str, Any]:
+    """The type of each field, which Python works out anew from its text whenever it is asked."""
+    return get_type_hints(schema)
+
+
 @cache  # type hints are slow to resolve, and a composition asks for each of its leaves
 def leaves(schema: type = TrainingConfig, prefix: str = "") -> Mapping[str, Leaf]:
     """Every leaf of the schema by its path; a component stands as one entry, at its node's path."""
     found: dict[str, Leaf] = {}
-    types = get_type_hints(schema)
+    types = kinds(schema)
     for each in fields(schema):
         path = prefix + each.name
         if is_dataclass(types[each.name]):
@@ -219,7 +225,7 @@ def leaves(schema: type = TrainingConfig, prefix: str = "") -> Mapping[str, Leaf
 def components(schema: type = TrainingConfig, prefix: str = "") -> Mapping[str, Leaf]:
     """The nodes that an option file fills, by path (`model.norm`, ..., and `hooks`, whose children are such nodes)."""
     found: dict[str, Leaf] = {}
-    types = get_type_hints(schema)
+    types = kinds(schema)
     for each in fields(schema):
         path = prefix + each.name
         if is_dataclass(types[each.name]):

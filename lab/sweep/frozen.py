@@ -17,6 +17,7 @@ from lab.store.layout import store
 from lab.store.machine import bits_of_machine
 from lab.store.studies import declare, file_name, grown, read_earlier, studies
 from lab.sweep.designs.laid import declared_arm, design_of, factors_of
+from lab.sweep.designs.list_of_arms import WORD
 from lab.sweep.plan import Plan, Row
 from lab.sweep.snapshot import CODE, take
 
@@ -74,8 +75,14 @@ def kept_row(row: Row, root: Path) -> dict[str, Any]:
 
 
 def words_of(typed: Sequence[str]) -> list[str]:
-    """The words of a sweep in one order, without the one that says where its plan comes from."""
-    return sorted(each for each in typed if not each.startswith("hydra.sweeper.plan="))
+    """The words of a sweep in one order, without the one that says where its plan comes from; a file of arms with its content."""
+    return sorted(each + content_of(each) for each in typed if not each.startswith("hydra.sweeper.plan="))
+
+
+def content_of(word: str) -> str:
+    """Of the word that names a file of arms: the file's digest. An edited one makes another sweep."""
+    path = Path(word.removeprefix(WORD))
+    return f" {sha256_file(path)}" if word.startswith(WORD) and path.is_file() else ""
 
 
 def next_number(root: Path) -> int:

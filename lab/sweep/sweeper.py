@@ -8,13 +8,15 @@ from pathlib import Path
 from lab.config import words
 from lab.errors import LabError
 from lab.store.console import Console
-from lab.sweep import launcher, remote, told
+from lab.sweep import launcher, told
 from lab.sweep.decided import JUDGED_BY_ARM, require_decidable, until_decided
 from lab.sweep.frozen import declare_family, freeze
 from lab.sweep.judged import Judging
 from lab.sweep.plan import Plan
-from lab.sweep.screen import watcher_of
+from lab.sweep.remote import launcher as remote
+from lab.sweep.remote.engines import require_ready
 from lab.sweep.show import left_to_train
+from lab.sweep.shown.screen import watcher_of
 from lab.sweep.thawed import plan_or_thaw
 from lab.sweep.watcher import Failed, Watcher
 
@@ -40,6 +42,7 @@ def carry_out(plan: Plan, root: Path, say: Callable[[str], None], watcher: Watch
     """Declare the plan's family, freeze it, and train what is missing. Returns its folder and the runs that failed."""
     if plan.manner.until == "decided":
         require_decidable(plan)
+    require_ready(plan, root)
     declare_family(plan, root)
     folder = freeze(plan, root, typed)
     say(plan.sentence())

@@ -28,7 +28,7 @@ class Untold(LabError):
 
 def report(plan: Plan, root: Path, folder: Path) -> None:
     """The verdicts as they stand now, told and written by a child process. Raises Untold where that fails."""
-    sys.stdout.flush()  # what was said before stands above it, in a pipe too
+    print(flush=True)  # what was said before stands above it, in a pipe too
     words = [sys.executable, "-m", "lab.sweep.told", str(root.resolve()), str(folder.resolve()), plan.baseline, plan.cohort]
     done = subprocess.run(words, cwd=HERE, stderr=subprocess.PIPE, check=False)
     said = done.stderr.decode(errors="replace").strip()

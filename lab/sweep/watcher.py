@@ -1,4 +1,4 @@
-"""Who is told how a sweep goes: a screen, or plain lines. The launcher tells; what is shown is decided here and in screen.py."""
+"""Who is told how a sweep goes: a screen, or plain lines. The launcher tells; what is shown is decided here and in shown/screen.py."""
 
 from __future__ import annotations
 

@@ -14,11 +14,11 @@ from lab.runner import Promise, run
 from lab.store.console import Console
 from lab.store.layout import run_folders
 from lab.sweep.plan import Plan, Row, make_plan
-from lab.sweep.remote import PLACEMENT, RemoteCrew
-from lab.sweep.remote_engine import Left, Task
-from lab.sweep.remote_ray import name_of, room_in
-from lab.sweep.remote_settings import PLACE, OfJobs, OfRay, OfSlurm, Remote, read_settings
-from lab.sweep.remote_store import found, result_of
+from lab.sweep.remote.engine import Left, Task
+from lab.sweep.remote.launcher import PLACEMENT, RemoteCrew
+from lab.sweep.remote.on_ray import name_of, room_in
+from lab.sweep.remote.settings import PLACE, OfJobs, OfRay, OfSlurm, Remote, read_settings
+from lab.sweep.remote.store import found, result_of
 from lab.sweep.watcher import Ending
 from tests.conftest import CHECKOUT, Project
 

@@ -21,11 +21,11 @@ from rich.console import Console as RichConsole
 from lab.store.console import Console
 from lab.store.layout import RunFolder
 from lab.store.metrics import RowFile, encode_row
-from lab.sweep.fitted import share
 from lab.sweep.judged import Standing
 from lab.sweep.plan import Plan, Row, make_plan
-from lab.sweep.screen import Screen, watcher_of
-from lab.sweep.tail import MOST_BYTES, Tail
+from lab.sweep.shown.fitted import share
+from lab.sweep.shown.screen import Screen, watcher_of
+from lab.sweep.shown.tail import MOST_BYTES, Tail
 from lab.sweep.watcher import Ending, Lines
 from tests.conftest import Project
 

@@ -15,10 +15,10 @@ from rich.text import Text
 
 from lab.store.console import duration
 from lab.store.plain import plain
-from lab.sweep.course import OUTCOMES, Course, Failure
-from lab.sweep.fitted import Section, cut, fitting, listed, share, shortened
-from lab.sweep.grid import SAID, STATES, grid, percent_of
-from lab.sweep.tail import Against
+from lab.sweep.shown.course import OUTCOMES, Course, Failure
+from lab.sweep.shown.fitted import Section, cut, fitting, listed, share, shortened
+from lab.sweep.shown.grid import SAID, STATES, grid, percent_of
+from lab.sweep.shown.tail import Against
 
 WORDS = {"better": "green", "stabler": "green", "worse": "red", "unstable": "red", "identical": "yellow", "refused": "yellow"}
 OPEN = ("before the first look", "cannot tell")

@@ -18,8 +18,8 @@ from typing import Any
 
 from lab.errors import MachineError
 from lab.files import read_json
-from lab.sweep.remote_engine import ANY, Left, Task
-from lab.sweep.remote_settings import OfJobs, OfSlurm
+from lab.sweep.remote.engine import ANY, Left, Task
+from lab.sweep.remote.settings import OfJobs, OfSlurm
 
 
 def submitit() -> Any:
@@ -46,7 +46,7 @@ class JobsEngine(ABC):
         return {ANY: self.settings.at_once}
 
     def begin(self, task: Task) -> None:
-        node = importlib.import_module("lab.sweep.remote_node")  # sent by its name: the job imports it from the sweep's own code
+        node = importlib.import_module("lab.sweep.remote.node")  # sent by its name: the job imports it from the sweep's own code
         node.left_file(task.job).unlink(missing_ok=True)
         self.jobs[task.number] = (self.executor(task.kind).submit(node.train, str(task.job)), task)
 

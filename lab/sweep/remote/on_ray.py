@@ -18,8 +18,8 @@ from typing import Any
 
 from lab.errors import MachineError
 from lab.files import sha256_of
-from lab.sweep.remote_engine import Left, Task
-from lab.sweep.remote_settings import OfRay
+from lab.sweep.remote.engine import Left, Task
+from lab.sweep.remote.settings import OfRay
 
 NODES_SECONDS = 2.0  # between two looks at which nodes live
 PROBE_SECONDS = 60.0  # a node that hasn't said by then what it is gets no run

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from lab.store.console import Console, discard
 from lab.store.plain import plain
-from lab.sweep.course import Course
-from lab.sweep.picture import Standing, picture
 from lab.sweep.plan import Plan, Row
-from lab.sweep.tail import Losses
+from lab.sweep.shown.course import Course
+from lab.sweep.shown.picture import Standing, picture
+from lab.sweep.shown.tail import Losses
 from lab.sweep.watcher import Ending, Lines, Watcher, position
 
 REDRAW_SECONDS = 0.25

@@ -22,10 +22,10 @@ from lab.runner import CLAIMED, MACHINE
 from lab.store.console import outcome
 from lab.sweep.launcher import ELSEWHERE_SECONDS, TICK_SECONDS, signals
 from lab.sweep.plan import Plan, Row
-from lab.sweep.remote_engine import Engine, Left, Task
-from lab.sweep.remote_engines import ENGINES
-from lab.sweep.remote_settings import Remote
-from lab.sweep.remote_store import found, result_of, trained_elsewhere
+from lab.sweep.remote.engine import Engine, Left, Task
+from lab.sweep.remote.engines import ENGINES
+from lab.sweep.remote.settings import Remote
+from lab.sweep.remote.store import found, result_of, trained_elsewhere
 from lab.sweep.snapshot import code_of
 from lab.sweep.watcher import Ending, Failed, Watcher, position
 

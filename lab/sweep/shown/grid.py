@@ -9,11 +9,11 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from lab.store.plain import plain
-from lab.sweep.course import OUTCOMES, Course
-from lab.sweep.fitted import Section, fitting, shortened
 from lab.sweep.plan import Row
 from lab.sweep.show import ranges
-from lab.sweep.tail import Against, steps_of
+from lab.sweep.shown.course import OUTCOMES, Course
+from lab.sweep.shown.fitted import Section, fitting, shortened
+from lab.sweep.shown.tail import Against, steps_of
 
 # of each state its sign where there is little room, and its colour; a running run's sign is its tenth, or its percent
 STATES = {

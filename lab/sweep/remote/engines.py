@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lab.errors import ConfigError
 from lab.sweep.plan import Plan, Row
-from lab.sweep.remote_engine import Engine
-from lab.sweep.remote_jobs import LocalJobs, SlurmJobs
-from lab.sweep.remote_ray import RayEngine
-from lab.sweep.remote_settings import OfJobs, OfRay, OfSlurm, Remote, read_settings
+from lab.sweep.remote.engine import Engine
+from lab.sweep.remote.jobs import LocalJobs, SlurmJobs
+from lab.sweep.remote.on_ray import RayEngine
+from lab.sweep.remote.settings import OfJobs, OfRay, OfSlurm, Remote, read_settings
 from lab.sweep.snapshot import code_of
 
 
@@ -31,6 +33,24 @@ def slurm_local(plan: Plan, rows: Sequence[Row], folder: Path) -> tuple[Remote, 
 def logs(folder: Path) -> Path:
     """Where submitit keeps its scripts and what a job printed before its run began."""
     return (folder / "slurm").resolve()
+
+
+PACKAGES = {"ray": "ray", "slurm": "submitit", "slurm_local": "submitit"}
+SETTINGS = {"ray": OfRay, "slurm": OfSlurm, "slurm_local": OfJobs}
+
+
+def require_ready(plan: Plan, root: Path) -> None:
+    """Raise what is wrong with the settings of a plan's launcher, or that its engine isn't installed, before anything is written."""
+    name = plan.manner.launcher
+    if name == "local":
+        return
+    read_settings(SETTINGS[name], name, root, plan.manner.settings)
+    if importlib.util.find_spec(PACKAGES[name]) is None:
+        extra = "ray" if name == "ray" else "slurm"
+        raise ConfigError(
+            f"hydra/launcher={name} needs {PACKAGES[name]}, which isn't installed here\n"
+            f"pip install -c constraints.txt -e '.[{extra}]', here and on every node; or leave the launcher out"
+        )
 
 
 ENGINES: dict[str, Callable[[Plan, Sequence[Row], Path], tuple[Remote, Engine]]] = {"ray": ray, "slurm": slurm, "slurm_local": slurm_local}

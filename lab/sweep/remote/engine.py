@@ -1,6 +1,6 @@
 """What a launcher beyond this machine needs of an engine: kinds of node, jobs that begin there, and the word when one is gone.
 
-Owns no engine: lab/sweep/remote_ray.py and lab/sweep/remote_jobs.py do.
+Owns no engine: lab/sweep/remote/on_ray.py and lab/sweep/remote/jobs.py do.
 """
 
 from __future__ import annotations
