@@ -28,7 +28,7 @@ class Untold(LabError):
 
 def report(plan: Plan, root: Path, folder: Path) -> None:
     """The verdicts as they stand now, told and written by a child process. Raises Untold where that fails."""
-    print(flush=True)  # what was said before stands above it, in a pipe too
+    sys.stdout.flush()  # what was said before stands above it, in a pipe too
     words = [sys.executable, "-m", "lab.sweep.told", str(root.resolve()), str(folder.resolve()), plan.baseline, plan.cohort]
     done = subprocess.run(words, cwd=HERE, stderr=subprocess.PIPE, check=False)
     said = done.stderr.decode(errors="replace").strip()
@@ -53,7 +53,9 @@ def tell(root: Path, folder: Path, baseline: str, cohort: str) -> None:
 
     lab = load(root / "runs")
     facts = facts_of(build(root, baseline, here=lambda known: cohort, lab=lab))
-    print_report(facts, Console().rich, brief=(folder / "report.html").relative_to(root).as_posix())
+    console = Console().rich
+    console.print()  # apart from what the sweep said
+    print_report(facts, console, brief=(folder / "report.html").relative_to(root).as_posix())
     sys.stdout.flush()
     drawn = curves(lab, facts)
     for form in ("md", "html"):
