@@ -7,7 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,15 @@ def copy_of_the_project(root: Path) -> Project:
     shutil.copytree(CHECKOUT / "hydra_plugins", root / "hydra_plugins", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / "run.py", root / "run.py")
     return Project(root)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def environment_as_before() -> Iterator[None]:
+    """What the tests of a file leave in this process's environment goes with them: a run that trains here sets variables."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture

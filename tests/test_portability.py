@@ -217,7 +217,8 @@ def test_without_the_resource_module_memory_is_unknown_and_nothing_breaks(monkey
 OWNERS = {
     "fdatasync": {"lab/files.py"},
     "sched_getaffinity": {"lab/store/abilities.py"},
-    "ru_maxrss": {"lab/device.py", "lab/bench/fresh.py", "lab/bench/plan.py"},  # the last two measure a process without torch
+    "ru_maxrss": {"lab/device.py", "lab/bench/memory.py"},  # the second measures a process without torch
+    "/proc/self/status": {"lab/bench/memory.py"},
     "mallopt": {"lab/device.py"},
     "/proc/cpuinfo": {"lab/store/machine.py"},
     "/proc/sys/kernel/random/boot_id": {"lab/store/claim.py"},

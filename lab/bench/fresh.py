@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lab.bench.memory import peak_memory_bytes
+
 
 def judged(root: Path, baselines: list[str]) -> dict[str, Any]:
     """Every run listed, and the report of each baseline built."""
@@ -51,8 +53,7 @@ def main(words: list[str]) -> None:
     what, root, *baselines = words
     found = {"judged": judged, "curves": curves}[what](Path(root), baselines)
     spent = resource.getrusage(resource.RUSAGE_SELF)
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    measured = {"processor_seconds": spent.ru_utime + spent.ru_stime, "peak_memory_bytes": spent.ru_maxrss * unit}
+    measured = {"processor_seconds": spent.ru_utime + spent.ru_stime, "peak_memory_bytes": peak_memory_bytes()}
     print(json.dumps(found | measured))
 
 

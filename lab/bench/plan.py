@@ -22,6 +22,7 @@ from typing import Any
 
 from lab.ablate.codemap import LAB
 from lab.bench.ask import NO_ROOM, no_folder, tell, temporary_folder
+from lab.bench.memory import peak_memory_bytes
 from lab.errors import ConfigError, OneChangeError, StoreError
 
 SCHEMA = 1
@@ -183,11 +184,10 @@ def main(words: list[str]) -> None:
     outcome = {"plan": plan, "sweep": sweep, "make": make}[what](Path(root), rest)
     spent = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     found = {
         "outcome": outcome,
         "processor_seconds": spent.ru_utime + spent.ru_stime + children.ru_utime + children.ru_stime,
-        "peak_memory_bytes": spent.ru_maxrss * unit,
+        "peak_memory_bytes": peak_memory_bytes(),
         "loaded": [name for name in HEAVY if name in sys.modules],
     }
     Path(file).write_text(json.dumps(found))

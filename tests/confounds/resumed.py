@@ -13,7 +13,7 @@ from lab.errors import LabError
 from lab.experiment import assemble
 from lab.files import sha256_file
 from lab.request import Identifier, job_of
-from lab.runner import run
+from lab.runner import Promise, run
 from lab.store.console import Console
 from lab.store.layout import RunFolder, run_folders
 from lab.train.progress import Silent
@@ -154,7 +154,7 @@ def text_since_the_plan(here: Here) -> tuple[Callable[[], object], tuple[str, ..
     """A sweep's plan promised a run, and the text was edited before its turn."""
     world = here.world.edited()
     job = job_of(count_of(world.composer, ""), world.root, "python run.py")
-    promised = Identifier(world.root).identify(job).identity
+    promised = Promise(Identifier(world.root).identify(job).identity)
     path = Path(job.config["data"]["path"])
     path.write_text(path.read_text().replace("cat", "dog", 1))
     return lambda: run(job, Console(), promised), ()
@@ -184,5 +184,5 @@ RESUMED = [
     trained("a finished run with an edited configuration", finished_and_edited, "config.yaml", "isn't what it was when the run finished"),
     trained("a run that goes on from another's checkpoint", other_checkpoint, "belongs to run aaaaaaaaaaaa", "this is run bbbbbbbbbbbb"),
     trained("tokens exchanged while a run trains", moved_tokens, "train.tokens", "its digest was"),
-    trained("a text edited since the sweep was planned", text_since_the_plan, "edited since the sweep was planned"),
+    trained("a text edited since the sweep was planned", text_since_the_plan, "changed since the sweep was planned"),
 ]

@@ -120,6 +120,7 @@ def new_pin(here: Here) -> tuple[str, ...]:
     old = load_pin(world.root, "tiny").sha256[:8]
     world.trained(ARM)
     pin(world.edited().composer, "tiny", ("model.d_model=32",), again=True)
+    world.edited()
     return old, load_pin(world.root, "tiny").sha256[:8], "4 requests"
 
 

@@ -110,7 +110,7 @@ def test_an_option_of_a_module_that_the_user_trusts_is_tried_too(project):
     """As docs/your-own-norm.md has it: these very tests, in a project with a norm of its own beside the package."""
     ours = project.root / "tests"
     shutil.copytree(CHECKOUT / "tests" / "model", ours / "model", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "cases.py", "conftest.py", "figures.py", "train/__init__.py", "train/tiny.py"):
+    for name in ("__init__.py", "cases.py", "conftest.py", "figures.py", "forked.py", "train/__init__.py", "train/tiny.py"):
         (ours / name).parent.mkdir(exist_ok=True)
         shutil.copy(CHECKOUT / "tests" / name, ours / name)
     (project.root / "private").mkdir()

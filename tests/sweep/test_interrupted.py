@@ -64,7 +64,7 @@ def check(project: Watched, reference: Watched, counted: Cases, times: int, met:
 def test_the_parent_is_stopped_with_workers_alive_and_started_again_at_once(
     tiny_template: Path, tmp_path: Path, cases: Callable[[str], Cases], sent: signal.Signals, times: int
 ) -> None:
-    steps = 40 if times == 2 else 240
+    steps = 100 if times == 2 else 400
     project = watched(tiny_template, tmp_path / "project", steps, 0.02)
     reference = watched(tiny_template, tmp_path / "reference", steps, 0.02)
     words = project.words("device.workers=2", rates=1)
