@@ -21,12 +21,12 @@ def interrupted(project: Watched, words: tuple[str, ...], sent: signal.Signals, 
     """Type the words, let them train a moment, signal the parent alone, at once again; at last to the end. How often it met workers."""
     met = 0
     for _ in range(times):
-        before = len((project.root / "witness.txt").read_bytes()) if (project.root / "witness.txt").exists() else 0
+        before = workers(project)
         process = project.sweep(*words)
-        until(lambda before=before, process=process: process.poll() is not None or grown(project, before))
+        # not those of the sweep before: they may still be saving what they have
+        until(lambda before=before, process=process: process.poll() is not None or workers(project) - before)
         time.sleep(draw.uniform(0, 0.4))
-        workers = [pids[-1] for pids in project.sittings().values() if alive(pids[-1])]
-        met += bool(workers) and process.poll() is None
+        met += process.poll() is None and any(alive(pid) for pid in workers(project) - before)
         process.send_signal(sent)
         if sent == signal.SIGKILL:
             process.wait(60)  # it's dead: its workers are not yet, and the next sweep meets them
@@ -39,9 +39,9 @@ def interrupted(project: Watched, words: tuple[str, ...], sent: signal.Signals, 
     return met
 
 
-def grown(project: Watched, before: int) -> bool:
-    path = project.root / "witness.txt"
-    return path.exists() and path.stat().st_size > before
+def workers(project: Watched) -> set[int]:
+    """Every process that has trained a step."""
+    return {pid for pids in project.sittings().values() for pid in pids}
 
 
 def check(project: Watched, reference: Watched, counted: Cases, times: int, met: int, runs: int) -> None:

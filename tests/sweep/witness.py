@@ -125,7 +125,7 @@ def watched(tiny_template: Path, root: Path, steps: int, seconds: float = 0.0, *
     return project
 
 
-def until(happens: Callable[[], bool], seconds: float = 120.0) -> None:
+def until(happens: Callable[[], object], seconds: float = 120.0) -> None:
     """Wait for something; an assertion where it takes too long."""
     end = time.monotonic() + seconds
     while not happens():
