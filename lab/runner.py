@@ -26,7 +26,7 @@ from lab.files import read_json
 from lab.request import Identified, Identifier, Job
 from lab.signals import leave_on_interrupt
 from lab.store.claim import ClaimedError, claimed
-from lab.store.console import Console
+from lab.store.console import Console, name_of
 from lab.store.layout import RunFolder
 from lab.store.machine import check_torch, set_variables
 from lab.store.manifest import packages
@@ -163,13 +163,16 @@ def train_frozen(path: Path, parent: int) -> int:
     frozen = read_json(path)
     leave_on_interrupt()
     leave_with(parent)
-    console = Console(position=frozen["position"])
+    job = Job(**frozen["job"])
+    console = Console(frozen["position"], name_of(job.request, job.seed))
     see(frozen)
     try:
-        run(Job(**frozen["job"]), console, Promise(frozen["identity"], frozen.get("arm_id")))
+        run(job, console, Promise(frozen["identity"], frozen.get("arm_id")))
+    except ClaimedError:
+        return CLAIMED  # whoever started this waits for it, and says so
     except LabError as error:
         console.error(str(error))
-        return CLAIMED if isinstance(error, ClaimedError) else MACHINE if isinstance(error, MachineError) else error.exit_status
+        return MACHINE if isinstance(error, MachineError) else error.exit_status
     except KeyboardInterrupt:
         return 130
     return 0

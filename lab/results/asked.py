@@ -41,6 +41,11 @@ def asks_for_an_arm(request: Request) -> bool:
     return judged_request(request) and request.changes == 1 and (request.edit or not request.cell)
 
 
+def asks_for_a_cell(request: Request) -> bool:
+    """Whether it asks for a cell or a point other than the baseline's."""
+    return bool(request.cell) and request.changes > 0 and judged_request(request) and not request.edit
+
+
 def pool(found: Iterable[Run], under: Iterable[Request]) -> tuple[list[Asked], tuple[Run, ...]]:
     """Each identity once, with its requests; and the runs that only explore.
 

@@ -37,6 +37,7 @@ class Cells:
     labels: Mapping[Levels, str]
     arms: Mapping[Levels, Arm | None]
     notes: tuple[str, ...]
+    reference: Arm | None = None  # the cohort's baseline, whether it is a cell or not
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -59,7 +60,7 @@ def cells_of(entrants: Entrants, lineup: Lineup, declaration: Declaration) -> Ce
         arms[levels], why = choose(items.get(levels, ()), label, declaration.name, lineup, entrants.pin.name)
         notes += [f"{shown(label)}: {why}"] if why else []
     told = {} if base is None else {base: BASELINE}
-    return Cells(declaration, base, told | labels, arms, tuple(notes))
+    return Cells(declaration, base, told | labels, arms, tuple(notes), lineup.baseline)
 
 
 def choose(items: Iterable[Asked], label: str, study: str, lineup: Lineup, baseline: str) -> tuple[Arm | None, str]:
@@ -120,12 +121,16 @@ def lost(cells: Cells, rules: Pin) -> list[str]:
 
 
 def unlike(arm: Arm | None, cells: Cells, rules: Pin) -> list[str]:
-    """On which pinned seeds a cell's runs were made under other bits than the baseline's, or aren't paired with it, and in what."""
-    base = cells.arms[cells.base] if cells.base is not None else None
+    """On which pinned seeds a cell's runs were made under other bits than the baseline's, or aren't paired with it, and in what.
+
+    Where the baseline has no run on a seed, the bits are held to those of the first cell that has one.
+    """
     kinds: dict[str, list[int]] = {}
     for seed, run in arm.runs.items() if arm is not None else ():
-        if seed in rules.seeds and base is not None and seed in base.runs and run.bits != base.runs[seed].bits:
-            kinds.setdefault("under other bits than the baseline", []).append(seed)
+        first = next(each for each in (cells.reference, *cells.arms.values()) if each is not None and seed in each.runs)
+        if seed in rules.seeds and run.bits != first.runs[seed].bits:
+            other = "the baseline" if first is cells.reference else f"{plain(shown(first.label))}"
+            kinds.setdefault(f"under other bits than {other}", []).append(seed)
         if seed in rules.seeds and run.pairing and (parts := not_paired(run.pairing)):
             kinds.setdefault(f"not paired with the baseline in {' and '.join(parts)}", []).append(seed)
     return [f"{kind} on {seed_list(seeds)}" for kind, seeds in kinds.items()]

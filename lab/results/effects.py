@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from math import fsum
 
 from lab.results.cells import Cells, Levels, cell_runs, common_seeds, has, lost, value, waiting
+from lab.results.contrasts import INTERACTION, MAIN, Contrast, contrasts
 from lab.results.evidence import nominal_p
 from lab.results.facts_of_cells import CellFacts, EffectFacts, FactorFacts, FactorialFacts
 from lab.results.pairs import Pair, mean, stable_values
+from lab.results.picked import Picked
 from lab.results.pin import Pin
 from lab.results.planning import chance_of_decision, detectable_effect
 from lab.results.reading import HOPELESS
@@ -26,19 +28,10 @@ from lab.results.wording import contains_zero, counted, decimals_of, difference,
 from lab.store.declaration import Factor
 from lab.store.plain import plain
 
-MAIN, INTERACTION = "main", "interaction"
 AS_INTERACTION = {"better": "interaction", "worse": "interaction", "no difference": "no interaction"}
 OPEN = ("before the first look", "cannot tell")
+MOST_NAMED = 3  # cells in a sentence
 DECIMALS = 4  # of a difference that isn't there
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One effect as weights of cells; those of each sign add up to 1, or to 2 in an interaction."""
-
-    name: str
-    kind: str
-    weights: Mapping[Levels, float]
 
 
 @dataclass(frozen=True)
@@ -51,30 +44,6 @@ class Judged:
     lost: bool  # whether a cell of it diverged on any pinned seed
     estimate: Paired | None
     p: float | None  # sequential; corrected once all are there
-
-
-def contrasts(factors: Sequence[Factor], base: Levels) -> list[Contrast]:
-    """All main effects, then all two-way interactions: each level against the baseline's."""
-    others = [[level for level in factor.levels if level != own] for factor, own in zip(factors, base, strict=True)]
-    single = [(place, level) for place, levels in enumerate(others) for level in levels]
-    found = [Contrast(named(factors, [each]), MAIN, weights(factors, base, [each])) for each in single]
-    for one, other in combinations(single, 2):
-        if one[0] != other[0]:
-            found.append(Contrast(named(factors, [one, other]), INTERACTION, weights(factors, base, [one, other])))
-    return found
-
-
-def named(factors: Sequence[Factor], levels: Iterable[tuple[int, str]]) -> str:
-    return " x ".join(f"{factors[place].key}={level}" for place, level in levels)
-
-
-def weights(factors: Sequence[Factor], base: Levels, levels: Sequence[tuple[int, str]]) -> dict[Levels, float]:
-    """+1 where an even number of these factors stands at the baseline's level, else -1, averaged over the other factors."""
-    chosen = dict(levels)
-    sides = [(base[place], chosen[place]) if place in chosen else factor.levels for place, factor in enumerate(factors)]
-    cells = list(product(*sides))
-    share = 2 ** len(levels) / len(cells)
-    return {cell: share * (-1) ** sum(cell[place] == base[place] for place in chosen) for cell in cells}
 
 
 def gather(contrast: Contrast, cells: Cells, rules: Pin) -> Judged:
@@ -98,49 +67,49 @@ def gather(contrast: Contrast, cells: Cells, rules: Pin) -> Judged:
 def weigh(contrast: Contrast, cells: Cells, seed: int, rules: Pin) -> Pair:
     """The sums of the cells with a positive and with a negative weight, as a pair of which the difference is the effect."""
     values = {levels: value(cells.arms[levels], seed, rules.measure) for levels in contrast.weights}
-    known = [(weight, found) for levels, weight in contrast.weights.items() if (found := values[levels]) is not None]
+    known = [(abs(weight) * found, weight) for levels, weight in contrast.weights.items() if (found := values[levels]) is not None]
     whole = len(known) == len(values)
-    up, down = (sum(abs(weight) * found for weight, found in known if sign * weight > 0) if whole else None for sign in (1, -1))
+    # summed exactly: the same cells on both sides cancel in whatever order they come
+    up, down = (fsum(part for part, weight in known if sign * weight > 0) if whole else None for sign in (1, -1))
     return Pair(seed, up, down, same_bits=True, same_weights=False, not_paired=(), told=True)
 
 
-def corrected(effects: Sequence[Judged]) -> list[Judged]:
-    """Holm over all declared effects; one without a p counts as 1."""
+def corrected(effects: Sequence[Judged], family: int) -> list[Judged]:
+    """Holm over all declared effects, or over the larger family that their cells were picked from; one without a p counts as 1."""
     known = [each.p for each in effects if each.p is not None]
-    adjusted = iter(holm(known, len(effects)))
+    adjusted = iter(holm(known, family))
     return [each if each.p is None else replace(each, p=next(adjusted)) for each in effects]
 
 
-def conclude(effect: Judged, rules: Pin, smallest_effect: float | None) -> str:
-    """The first rule that holds; the words of an arm, and of an interaction its own."""
+def conclude(effect: Judged, rules: Pin, smallest_effect: float | None, early: bool) -> str:
+    """The first rule that holds; the words of an arm, and of an interaction its own. `early`: cells were there before the declaration."""
     estimate = effect.estimate
     if estimate is not None and not effect.lost and effect.pairs and all(pair.arm == pair.baseline for pair in effect.pairs):
         return "identical"
     if effect.look is None:
         return "before the first look"
-    if effect.lost or estimate is None or estimate.low is None or estimate.high is None:
+    if effect.lost or early or estimate is None or estimate.low is None or estimate.high is None:
         return "cannot tell"
     word = conclude_quality(estimate.mean, estimate.low, estimate.high, effect.p, rules, smallest_effect)
     return AS_INTERACTION.get(word, word) if effect.contrast.kind == INTERACTION else word
 
 
-def tell_factorial(cells: Cells, rules: Pin, smallest_effect: float | None, asked: Iterable[Request]) -> FactorialFacts:
+def tell_factorial(cells: Cells, rules: Pin, smallest_effect: float | None, asked: Iterable[Request], picked: Picked) -> FactorialFacts:
     """A factorial's effects and cells; without effects where its declaration doesn't leave just the baseline's cell."""
     factors, base = cells.declaration.factors, cells.base
-    effects = corrected([gather(each, cells, rules) for each in contrasts(factors, base)]) if base is not None else []
-    told = [tell(each, rules, smallest_effect, len(effects)) for each in effects]
+    effects = [gather(each, cells, rules) for each in contrasts(factors, base)] if base is not None else []
+    told = [tell(each, rules, smallest_effect, picked) for each in corrected(effects, picked.family)]
     found = {each.name for each in told if each.said == "interaction"}
     seeds = common_seeds(cells.arms.values(), rules)
-    looks = [each.look or 0 for each in effects]
-    following = next((n for n in rules.looks if n > min(looks, default=0)), None)
-    decided = all(each.stop for each in told)
+    least = min((each.look or 0 for each in told if not each.stop), default=None)  # of those that more seeds may settle
+    following = None if least is None else next((n for n in rules.looks if n > least), None)
     return FactorialFacts(
         study=cells.declaration.name,
         factors=tuple(tell_factor(factor, place, base) for place, factor in enumerate(factors)),
         effects=tuple(replace(each, reading=f"{each.reading}{depends(each, found)}") for each in told),
         cells=tuple(tell_cell(cells, levels, rules, seeds) for levels in cells.labels),
         notes=tuple(lost(cells, rules)),
-        next=waiting(cells, rules, following, asked) if following is not None and not decided else None,
+        next=waiting(cells, rules, following, asked) if following is not None else None,
     )
 
 
@@ -156,22 +125,21 @@ def tell_cell(cells: Cells, levels: Levels, rules: Pin, seeds: Sequence[int]) ->
     return CellFacts(cells.labels[levels], arm.arm_id if arm else "", levels, average, runs)
 
 
-def tell(effect: Judged, rules: Pin, smallest_effect: float | None, family: int) -> EffectFacts:
+def tell(effect: Judged, rules: Pin, smallest_effect: float | None, picked: Picked) -> EffectFacts:
     """One effect in facts, with its sentence."""
-    estimate, word = effect.estimate, conclude(effect, rules, smallest_effect)
+    estimate, word = effect.estimate, conclude(effect, rules, smallest_effect, bool(picked.early))
     level = level_in_force(rules.alpha, rules.looks)
     spread, last = estimate.spread if estimate else None, rules.looks[-1]
     bare = estimate is None or spread is None or effect.look is None or effect.lost
     chance = None
     if not bare and estimate is not None and spread is not None and effect.look is not None and effect.look < last:
         chance = chance_of_decision(estimate.n, estimate.mean, spread, last, level, smallest_effect)
-    stop = "decided" if word not in OPEN else "last look" if effect.look == last else "chance" if (chance or 1) < HOPELESS else ""
     return EffectFacts(
         name=effect.contrast.name,
         kind=effect.contrast.kind,
         verdict=word,
         said=(said := tagged(word, estimate, smallest_effect)),
-        reading=read(effect, word, said, rules, smallest_effect, family),
+        reading=read(effect, word, said, rules, smallest_effect, picked),
         look=effect.look,
         n=estimate.n if estimate else 0,
         left_out=tuple(pair.seed for pair in effect.pairs if not pair.stable),
@@ -180,11 +148,24 @@ def tell(effect: Judged, rules: Pin, smallest_effect: float | None, family: int)
         high=estimate.high if estimate and effect.look is not None else None,
         decimals=decimals_of(estimate) if estimate else DECIMALS,
         p=effect.p,
-        family=family,
+        family=picked.family,
         spread=spread,
         detectable=None if bare or spread is None or estimate is None else detectable_effect(estimate.n, level) * spread,
-        stop=stop,
+        stop=why_to_stop(effect, word, chance, last, picked),
     )
+
+
+def why_to_stop(effect: Judged, word: str, chance: float | None, last: int, picked: Picked) -> str:
+    """Why more seeds won't change the word; empty where they may."""
+    if word not in OPEN:
+        return "decided"
+    if effect.lost:
+        return "diverged"
+    if picked.early and effect.look is not None:
+        return "declared late"
+    if effect.look == last:
+        return "last look"
+    return "chance" if chance is not None and chance < HOPELESS else ""
 
 
 def tagged(word: str, estimate: Paired | None, smallest_effect: float | None) -> str:
@@ -193,7 +174,7 @@ def tagged(word: str, estimate: Paired | None, smallest_effect: float | None) ->
     return f"{word}, negligible" if small and word in ("better", "worse", "interaction") else word
 
 
-def read(effect: Judged, word: str, said: str, rules: Pin, smallest_effect: float | None, family: int) -> str:
+def read(effect: Judged, word: str, said: str, rules: Pin, smallest_effect: float | None, picked: Picked) -> str:
     """One effect's sentences."""
     estimate, kind = effect.estimate, "interaction" if effect.contrast.kind == INTERACTION else "main effect"
     opening = f"{plain(shown(effect.contrast.name))} ({kind}): {said}."
@@ -209,8 +190,19 @@ def read(effect: Judged, word: str, said: str, rules: Pin, smallest_effect: floa
     if estimate.low is None:
         return f"{opening} {difference(estimate, rules)} ({counted(estimate.n, 'seed')}), without any spread.{gone}"
     body = f"{difference(estimate, rules)}, {level_name(rules)} {interval(estimate)} ({counted(estimate.n, 'seed')}"
-    body += f"; Holm p {p_value(effect.p, 'not given')} over {counted(family, 'effect')})"
-    return f"{opening} {body}{why(word, estimate, smallest_effect)}.{gone}"
+    family = (
+        counted(picked.family, "effect") if not picked.study else f"{picked.family} as in study {plain(picked.study)}, that knew its cells"
+    )
+    body += f"; Holm p {p_value(effect.p, 'not given')} over {family})"
+    return f"{opening} {body}{'' if picked.early else why(word, estimate, smallest_effect)}.{gone}{found_early(picked)}"
+
+
+def found_early(picked: Picked) -> str:
+    """Which of its cells were asked for before the factorial was declared: then its effects get no plain word."""
+    if not picked.early:
+        return ""
+    more = f" and {counted(len(picked.early) - MOST_NAMED, 'other cell')}" if len(picked.early) > MOST_NAMED else ""
+    return f" No plain word: {plain(', '.join(map(shown, picked.early[:MOST_NAMED])))}{more} had been asked for before this was declared."
 
 
 def why(word: str, estimate: Paired, smallest_effect: float | None) -> str:

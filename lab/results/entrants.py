@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lab.ablate.certificate import Finding
 from lab.errors import ConfigError
-from lab.results.asked import Asked, as_arms, asks_for_an_arm, counted_as, grouped, newest_request, pool
+from lab.results.asked import Asked, as_arms, asks_for_a_cell, asks_for_an_arm, counted_as, grouped, newest_request, pool
 from lab.results.collect import Lab
 from lab.results.families import find_families
 from lab.results.pin import Pin
@@ -85,11 +85,11 @@ def find_entrants(
         base_ids=frozenset(base_ids),
         labels={arm_id: newest_request(items).label for arm_id, items in grouped(arms).items()},
         first_studies=first_studies,
-        studies=all_studies(arms, declarations, base_changes),
+        studies=all_studies(arms, asked, declarations, base_changes),
         torn=torn_changes(lab),
         families=families,
         declarations=declarations,
-        doubtful_families=doubtful(pin, families, [name for name, _ in damaged]),
+        doubtful_families=doubtful(pin, families, [name for name, _ in damaged]) | undeclared(under, declarations, families),
         exploring=explored,
         other_locks=dict(Counter(request.lock for request in mine if request.lock != pin.sha256)),
         unread=tuple(find_unread(families, declarations, asked)),
@@ -120,12 +120,15 @@ def declared_as(change: tuple[str, str], declarations: Mapping[str, Declaration]
 
 
 def all_studies(
-    arms: Iterable[Asked], declarations: Mapping[str, Declaration], base_changes: Set[str]
+    arms: Iterable[Asked], asked: Iterable[Asked], declarations: Mapping[str, Declaration], base_changes: Set[str]
 ) -> dict[tuple[str, str], frozenset[str]]:
-    """Of each change every study that asked for it or declared it."""
+    """Of each change every study that asked for it, as an arm or as a cell, or declared it."""
     found: dict[tuple[str, str], set[str]] = {}
     for item in arms:
         found.setdefault(counted_as(item), set()).update(request.study for request in item.requests)
+    for item in asked:
+        if counted_as(item) in found and item.run.change_id not in base_changes:
+            found[counted_as(item)].update(request.study for request in item.requests if asks_for_a_cell(request))
     for change, studies in found.items():
         if change[0] not in base_changes:
             studies.update(study for study, _ in declared_as(change, declarations))
@@ -154,6 +157,11 @@ def doubtful(pin: Pin, families: Iterable[str], damaged: Iterable[str]) -> froze
     if names - other_locks - set(files.values()):
         return frozenset(files)
     return frozenset(study for study, name in files.items() if name in names)
+
+
+def undeclared(under: Iterable[Request], declarations: Mapping[str, Declaration], families: Iterable[str]) -> frozenset[str]:
+    """The studies that asked for cells without a declaration: it was there, and is gone."""
+    return frozenset(request.study for request in under if asks_for_a_cell(request)) & frozenset(families) - frozenset(declarations)
 
 
 def find_unread(families: Mapping[str, frozenset[str]], declarations: Mapping[str, Declaration], asked: Iterable[Asked]) -> list[Aside]:

@@ -64,11 +64,11 @@ class EffectFacts:
     low: float | None
     high: float | None
     decimals: int
-    p: float | None  # sequential, Holm-adjusted over the study's effects
-    family: int  # effects of the study
+    p: float | None  # sequential, Holm-adjusted over the family
+    family: int  # effects of the study, or the largest family that one of its cells is in
     spread: float | None
     detectable: float | None  # at 80 % power, at the judged look
-    stop: str  # why to stop: decided, chance, last look; empty: go on
+    stop: str  # why to stop: decided, diverged, declared late, last look, chance; empty: go on
 
 
 @dataclass(frozen=True)

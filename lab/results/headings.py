@@ -71,7 +71,7 @@ def looks_of(rules: Pin) -> str:
 def family_of(study: Study) -> str:
     """One study's size, and what of its rules isn't the pin's."""
     told = [
-        *(["or more: its declaration is damaged"] if study.doubtful else []),
+        *(["or more: its declaration is damaged or gone"] if study.doubtful else []),
         *(["declared by hand"] if study.by_hand else []),
         *([OF_CELLS[study.design][1]] if study.design != JUDGED else []),
         *([f"its own looks or D came after {counted(study.asked_before, 'request')}: the pin's stand"] if study.asked_before else []),

@@ -68,13 +68,14 @@ def look_that_settles(looks: Sequence[int], spread: float, level: float, smalles
 def chance_of_decision(n: int, mean: float, spread: float, last: int, level: float, smallest_effect: float | None) -> float | None:
     """Conditional power: the chance that at look `last` the interval excludes 0 or lies inside (-D, D), given the n pairs so far.
 
-    The largest over true effects of -D, 0 and +D; None without D. The pairs to come are normal with the spread measured so far.
+    The largest over true effects of -D, 0, +D and the mean so far; None without D. The pairs to come are normal with the spread measured so far.
     Holm's correction isn't foreseen, so the chance is, if anything, too large: it errs on the side of going on.
     """
     if smallest_effect is None:
         return None
     assert last > n >= 2 and spread > 0, "the chance of a look that is still to come, from pairs that vary"
-    return max(chance_under(effect, n, mean, spread, last, level, smallest_effect) for effect in (-smallest_effect, 0.0, smallest_effect))
+    effects = (-smallest_effect, 0.0, smallest_effect, mean)
+    return max(chance_under(effect, n, mean, spread, last, level, smallest_effect) for effect in effects)
 
 
 def chance_under(effect: float, n: int, mean: float, spread: float, last: int, level: float, smallest_effect: float) -> float:

@@ -21,6 +21,7 @@ from lab.results.entrants import Aside, Entrants, cohort_named, find_entrants, o
 from lab.results.facts_of_cells import CurveFacts, FactorialFacts
 from lab.results.footing import trained_elsewhere
 from lab.results.lineup import Lineup, line_up
+from lab.results.picked import picked
 from lab.results.pin import Pin, read_pin
 from lab.results.reading import Verdict
 from lab.results.record import LeftOut, Request, Run
@@ -147,7 +148,9 @@ def make_section(
         studies=studies,
         advice=(*begin, *missing_baseline(lineup, pin, asked, where)),
         factorials=tuple(
-            tell_factorial(cells, each.rules, each.effect.value, asked) for each, cells in of_cells.values() if each.design == FACTORIAL
+            tell_factorial(cells, each.rules, each.effect.value, asked, picked(entrants, cells.declaration, asked))
+            for each, cells in of_cells.values()
+            if each.design == FACTORIAL
         ),
         value_curves=tuple(tell_curve(cells, each.rules, asked) for each, cells in of_cells.values() if each.design == CURVE),
     )

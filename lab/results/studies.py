@@ -19,7 +19,7 @@ class Study:
     declared: bool
     by_hand: bool
     arms: int  # declared or ever asked for
-    doubtful: bool  # its declaration can't be read: the family may be larger, and the rules are the pin's
+    doubtful: bool  # its declaration can't be read or is gone: the family may be larger, and the rules are the pin's
     rules: Pin
     effect: SmallestEffect
     own: bool  # its looks or its D aren't the pin's

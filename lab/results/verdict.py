@@ -21,7 +21,7 @@ from lab.results.twice import Unequal, doubts_on
 
 SCREENING = "screening"  # the study of single runs
 TORN = "lines of its requests are damaged, so its family may be larger"
-DOUBTFUL = "the declaration of its study is damaged, so its family may be larger"
+DOUBTFUL = "the declaration of its study is damaged or gone, so its family may be larger"
 
 
 def judge(

@@ -26,12 +26,13 @@ PLAIN_LINES = 10  # progress lines of a run where no bar can be drawn
 class Console:
     """Messages to the user about one run, or about a sweep."""
 
-    def __init__(self, position: str = "") -> None:
-        self.position = position
-        self.rich = RichConsole(highlight=False, soft_wrap=True)
-        self.errors = RichConsole(highlight=False, soft_wrap=True, stderr=True)
+    def __init__(self, position: str = "", name: str = "") -> None:
+        """`position` and `name`: of a run in a sweep, before what it says of itself."""
+        self.position, self._name = position, name
+        self.rich, self.errors = RichConsole(highlight=False), RichConsole(highlight=False, stderr=True)
+        for each in (self.rich, self.errors):
+            each.soft_wrap = not each.is_terminal  # a terminal's lines break between words, a file's nowhere
         self._log: Path | None = None
-        self._name = ""
         self._run = ""
         self._baseline = ""
 
@@ -42,7 +43,7 @@ class Console:
 
     def error(self, text: str) -> None:
         """A message to standard error."""
-        self.show(self.errors, f"{self.position} {text}" if self.position else text)
+        self.show(self.errors, f"{self.position} {self._name}: {text}" if self.position else text)
         self.log(text)
 
     def show(self, where: RichConsole, text: str) -> None:

@@ -35,6 +35,7 @@ class Factor:
 
     key: str
     levels: tuple[str, ...]
+    beside: tuple[str, ...] = ()  # of a curve: what was typed with each of its values and isn't as in the baseline
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,11 @@ def parse_declaration(content: Mapping[str, Any], baseline: str) -> Declaration:
         smallest_effect=content["smallest_effect"],
         asked_before=content["asked_before"],
         design=content["design"] if of_cells else JUDGED,
-        factors=tuple(Factor(each["key"], tuple(each["levels"])) for each in content["factors"]) if of_cells else (),
+        factors=tuple(
+            Factor(each["key"], tuple(each["levels"]), tuple(each["beside"] if "beside" in each else ())) for each in content["factors"]
+        )
+        if of_cells
+        else (),
     )
 
 
@@ -121,7 +126,8 @@ def odd_cells(content: Mapping[str, Any]) -> list[str]:
 def is_factor(value: Any) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("key"), str) or not isinstance(value.get("levels"), list):
         return False
-    return bool(value["levels"]) and all(isinstance(level, str) for level in value["levels"])
+    beside = value["beside"] if "beside" in value else []  # an older version wrote none
+    return bool(value["levels"]) and isinstance(beside, list) and all(isinstance(text, str) for text in (*value["levels"], *beside))
 
 
 def is_count(value: Any) -> bool:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,9 @@ def contradictions(earlier: Declaration, new: Declaration) -> list[str]:
         return [*odd, f"design: {earlier.design}, now {new.design}"]
     if factors_said(earlier) != factors_said(new):
         odd.append(f"factors: {factors_said(earlier)}, now {factors_said(new)}")
+    places, others = labels_of_cells(earlier), labels_of_cells(new)
+    moved = [levels for levels, label in others.items() if levels in places and places[levels] != label]
+    odd += [f"{plain(', '.join(levels))}: {plain(places[levels])}, now {plain(others[levels])}" for levels in moved]
     if new.by_hand and earlier.by_hand and (fresh or gone):
         odd.append("arms: " + "; ".join([f"now also {listed(fresh)}"] * bool(fresh) + [f"without {listed(gone)}"] * bool(gone)))
     if new.by_hand and not earlier.by_hand:
@@ -165,10 +169,20 @@ def rules_of_both(earlier: Declaration, new: Declaration) -> list[tuple[str, Any
     return [(name, getattr(earlier, name), getattr(new, name)) for name in names]
 
 
+def labels_of_cells(declaration: Declaration) -> dict[tuple[str, ...], str]:
+    """Of each cell its label; the one that was declared as no arm is the baseline."""
+    found = {arm.levels: arm.label for arm in declaration.arms} if declaration.of_cells else {}
+    rest = [levels for levels in product(*(each.levels for each in declaration.factors)) if levels not in found]
+    return found | ({rest[0]: "baseline"} if declaration.of_cells and len(rest) == 1 else {})
+
+
 def factors_said(declaration: Declaration) -> str:
-    """What may not differ of a study's factors: all of a factorial's; of a curve the key, since more values may follow."""
+    """What may not differ of a study's factors: all of a factorial's; of a curve the key and what goes with it, as more values may follow."""
     levels = declaration.design != CURVE
-    return ", ".join(plain(each.key) + f"={listed(each.levels)}" * levels for each in declaration.factors)
+    told = [
+        (each, f"={listed(each.levels)}" * levels, f" beside {listed(each.beside)}" * bool(each.beside)) for each in declaration.factors
+    ]
+    return ", ".join(f"{plain(each.key)}{values}{beside}" for each, values, beside in told)
 
 
 def said(value: Any) -> str:

@@ -45,7 +45,6 @@ class Asked:
 def ask(composer: Composer, typed: Sequence[str]) -> Asked:
     """What the words of a sweep ask for. Raises LabError for an arm that makes no fair comparison."""
     manner, rest = read_manner(typed)
-    require_planned(manner)
     fixed, listed, seeds = sort_words(rest, composer)
     named = words.study_of(fixed)
     refuse_study_of_a_verb(named)
@@ -75,9 +74,3 @@ def ask(composer: Composer, typed: Sequence[str]) -> Asked:
         raise ConfigError(f"conf/{STUDIES}/{named}.yaml isn't a plain file that can be read\nput one in its place, or remove it")
     laid = DESIGNS[manner.design].lay(composer, Words(fixed, listed, manner.arms))
     return Asked(laid.tallies, tuple(seeds), named or "", cells=laid.grid, places=laid.cells, manner=manner)
-
-
-def require_planned(manner: Manner) -> None:
-    """What a curve has no verdicts for can't be waited for. Raises ConfigError."""
-    if manner.design == "curve" and manner.until == "decided":
-        raise ConfigError("hydra.sweeper.until=decided waits for verdicts, and a curve has none\nname its seeds: 'seed=range(5)'")

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from lab.config import words
 from lab.files import make_folder, read_sealed, sealed, sha256_file, sha256_of, write_file, write_json
 from lab.store.declaration import Declaration
 from lab.store.layout import store
@@ -33,6 +34,7 @@ def freeze(plan: Plan, root: Path, typed: Sequence[str] = ()) -> Path:
     found = sorted((root / MULTIRUN).glob(f"*_{plan.id}"))
     folder = found[-1] if found else root / MULTIRUN / f"{date.today().isoformat()}_{plan.id}"
     if is_whole(folder, plan.id) and plan.manner.plan == "found":
+        remember(folder, typed)
         return folder
     if plan.manner.plan == "new":
         shutil.rmtree(folder / CODE, ignore_errors=True)
@@ -48,10 +50,18 @@ def freeze(plan: Plan, root: Path, typed: Sequence[str] = ()) -> Path:
     write_file(folder / "plan.csv", text.getvalue())
     kept: dict[str, Any] = {"schema": 1, "sentence": plan.sentence()} | {each.name: getattr(plan, each.name) for each in fields(plan)}
     write_json(folder / "plan.json", kept | {"manner": asdict(plan.manner), "rows": [kept_row(each, root) for each in plan.rows]})
-    about = {"schema": 1, "id": plan.id, "number": next_number(root), "words": words_of(typed), "code": code, "conf": conf_digest(root)}
+    about = {"schema": 1, "id": plan.id, "number": next_number(root), "words": [words_of(typed)], "code": code, "conf": conf_digest(root)}
     about |= {"bits": sha256_of(bits_of_machine(config["device"])), "plan": sha256_file(folder / "plan.json")}
     write_json(folder / "sweep.json", sealed(about))
     return folder
+
+
+def remember(folder: Path, typed: Sequence[str]) -> None:
+    """Other words may ask for the same runs: from here on the sweep is found by them too."""
+    about = about_sweep(folder)
+    assert about is not None, "the folder is whole"
+    if words_of(typed) not in about["words"]:
+        write_json(folder / "sweep.json", sealed(about | {"words": [*about["words"], words_of(typed)]}))
 
 
 def is_whole(folder: Path, plan_id: str) -> bool:
@@ -81,8 +91,10 @@ def words_of(typed: Sequence[str]) -> list[str]:
 
 def content_of(word: str) -> str:
     """Of the word that names a file of arms: the file's digest. An edited one makes another sweep."""
-    path = Path(word.removeprefix(WORD))
-    return f" {sha256_file(path)}" if word.startswith(WORD) and path.is_file() else ""
+    if not word.startswith(WORD):
+        return ""
+    path = Path(str(words.parse([word])[0].value()))
+    return f" {sha256_file(path)}" if path.is_file() else " (not there)"
 
 
 def next_number(root: Path) -> int:

@@ -1,7 +1,8 @@
 """How the arms of a plan stand by now: the report's verdicts, asked for in a child process, since a sweep's parent holds no pandas.
 
 What is decided, and what has no chance to be, is the report's word (`stop` in lab/results/facts.py): no rule of its own stands here.
-An arm is found by its arm_id, never by its label. Writes nothing but what a report does (a D of `auto`, frozen once).
+An arm is found by its arm_id, never by its label. Writes nothing but what a report does (a D of `auto`, frozen once). A signal that
+asks the sweep to stop ends the question too, and leaves no process behind.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import lab
-from lab.errors import LabError, StoreError
+from lab.errors import Interrupted, LabError, StoreError
 from lab.results.facts import SCHEMA
 from lab.store.plain import plain
+from lab.sweep.launcher import signals
 from lab.sweep.plan import Plan
 
 CODE = Path(lab.__file__).resolve().parents[1]  # the verdicts come from the same code as the sweep, wherever that was typed
+POLL_SECONDS = 0.05
+STOPPED = "the sweep was stopped\ntype the same again to go on: finished runs are kept, and what was said at the looks that are over"
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,12 @@ class Standing:
     chance: float | None  # of a decision at the last look
     stop: str  # why to train no more of it: decided, chance, last look; empty: go on
     sentence: str  # the report's reading of it
+    # by what it was judged: what was said stands as long as these do
+    study: str = ""
+    family: int = 0  # arms that its p is corrected over
+    effect: float | None = None  # D; None: not known yet
+    looks: str = ""  # of its study's rules: "3, 5, 8"
+    next: int | None = None  # seeds of the look that follows; None where none does
 
     @property
     def decided(self) -> bool:
@@ -68,9 +79,9 @@ class Standing:
         return f"{self.estimate:+.{self.decimals}f} {self.unit} ({interval}{seeds})"
 
 
-def standing_of(arm: Mapping[str, Any], unit: str) -> Standing:
-    """One arm of a report's JSON."""
-    off = arm["off_schedule"]
+def standing_of(arm: Mapping[str, Any], studies: Mapping[str, Mapping[str, Any]], unit: str) -> Standing:
+    """One arm of a report's JSON; `studies` are those of its section, by name."""
+    off, study = arm["off_schedule"], studies[arm["study"]]
     return Standing(
         arm_id=arm["arm_id"],
         label=arm["label"],
@@ -87,6 +98,11 @@ def standing_of(arm: Mapping[str, Any], unit: str) -> Standing:
         chance=arm["chance"],
         stop=arm["stop"],
         sentence=arm["reading"],
+        study=arm["study"],
+        family=arm["family"],
+        effect=study["smallest_effect"],
+        looks=", ".join(map(str, study["rules"]["looks"])),
+        next=None if arm["next"] is None else arm["next"]["seeds"],
     )
 
 
@@ -98,10 +114,11 @@ def standings_of(facts: Mapping[str, Any], plan: Plan) -> dict[str, Standing]:
         )
     wanted = dict.fromkeys(row.arm_id for row in plan.rows if row.job.changes)
     found = {
-        arm["arm_id"]: standing_of(arm, facts["rules"]["unit"])
+        arm["arm_id"]: standing_of(arm, {each["name"]: each for each in section["studies"]}, facts["rules"]["unit"])
         for section in facts["sections"]
         if section["cohort"] == plan.cohort
         for arm in section["arms"]
+        if arm["arm_id"] in wanted
     }
     return {arm_id: found[arm_id] for arm_id in wanted if arm_id in found}
 
@@ -113,9 +130,17 @@ def command(plan: Plan, root: Path) -> list[str]:
 
 
 def judged(plan: Plan, root: Path) -> dict[str, Standing]:
-    """How the arms stand by the runs that are there now; waits for it. Raises LabError."""
-    done = subprocess.run(command(plan, root), cwd=CODE, capture_output=True, check=False)
-    return read(done.returncode, done.stdout, done.stderr, plan)
+    """How the arms stand by the runs that are there now; waits for it. Raises LabError: Interrupted for Ctrl-C and SIGTERM."""
+    with signals() as asked:
+        child = Child(command(plan, root))
+        try:
+            while (heard := child.heard()) is None and not asked:
+                time.sleep(POLL_SECONDS)
+        finally:
+            child.end()
+    if asked or heard is None:
+        raise Interrupted(STOPPED)
+    return read(*heard, plan)
 
 
 def read(status: int, printed: bytes, errors: bytes, plan: Plan) -> dict[str, Standing]:

@@ -84,7 +84,7 @@ class Crew:
         self.free = deque(slots_of(rows[0].job.config["device"]))
         self.taken: dict[int, dict[str, str]] = {}  # slots by row
         self.tries = dict.fromkeys(self.rows, 0)
-        self.errors: dict[int, str] = {}  # the first line of what a row's process last complained of
+        self.errors: dict[int, str] = {}  # the first line of what a row's process last complained of, warnings apart
         self.failed: list[Failed] = []
         self.told = 0
 
@@ -157,18 +157,20 @@ class Crew:
         self.watcher.started(row)
 
     def hear(self, said: Said) -> None:
-        if said.error:
-            self.errors.setdefault(said.number, said.text)
-        self.watcher.line(self.rows[said.number], said.text, error=said.error)
+        row = self.rows[said.number]
+        label = f"{position(self.plan, row)} {row.name}: "
+        if said.error and said.text.startswith(label) and not said.text.startswith(f"{label}warning: "):
+            self.errors[said.number] = said.text.removeprefix(label)
+        self.watcher.line(row, said.text, error=said.error)
 
     def reap(self, gone: Gone) -> None:
         """A row's process ended: the row too, or once more."""
-        row, label = self.rows[gone.number], f"{position(self.plan, self.rows[gone.number])} "
+        row = self.rows[gone.number]
         self.free.append(self.taken.pop(gone.number))
-        said = self.errors.get(gone.number, "").removeprefix(label)
+        said = self.errors.get(gone.number, "")
         told = bool(said)
         if gone.status < 0 and not self.told:
-            said, told = f"{row.name} was killed by signal {-gone.status}", False
+            said, told = f"killed by signal {-gone.status}", False
         if gone.status == 0:
             return self.finish(row)
         if self.told:
@@ -178,7 +180,7 @@ class Crew:
             return self.leave(row)
         if (gone.status < 0 or gone.status == MACHINE) and self.tries[gone.number] < TRIES:
             again = "the machine failed it: tried once more" if told else f"{said or 'the machine failed it'}: tried once more"
-            self.watcher.waits(row, f"{label}{again}", elsewhere=False)
+            self.watcher.waits(row, f"{position(self.plan, row)} {row.name}: {again}", elsewhere=False)
             self.waiting.append(gone.number)
             return None
         said = said or f"left with exit status {gone.status}, and said nothing"

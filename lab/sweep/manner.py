@@ -21,6 +21,8 @@ CHOICES = {
     "launcher": ("local", "ray", "slurm", "slurm_local"),
 }
 
+UNJUDGED = ("factorial", "curve")  # designs whose runs get no verdict arm by arm
+
 
 @dataclass(frozen=True)
 class Manner:
@@ -49,12 +51,20 @@ def read_manner(typed: Sequence[str]) -> tuple[Manner, list[str]]:
             settings.append(text)
         else:
             name = "launcher" if key == LAUNCHER else key.removeprefix(SWEEPER)
+            if name in values:
+                raise ConfigError(f"{key} is given twice\nkeep one of them")
             value = override.value()
             values[name] = None if value is None else str(value)
             require_known(text, name, values[name])
     made = Manner(**values, settings=tuple(settings))  # type: ignore[arg-type]  # each is a known name, and only `arms` takes None
     if (made.arms is None) == (made.design == "list") and made.arms is not None:
         raise ConfigError(f"hydra.sweeper.arms={made.arms} belongs to hydra.sweeper.design=list\nadd it, or leave the file out")
+    if made.until == "decided" and made.design in UNJUDGED:
+        raise ConfigError(
+            f"hydra.sweeper.until=decided waits for a verdict on each arm, and design={made.design} gives none\nleave one of the two out"
+        )
+    if made.settings and made.launcher == "local":
+        raise ConfigError(f"{made.settings[0]}: this machine's launcher has no settings\nchoose one that has: hydra/launcher=ray, slurm")
     return made, rest
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def plan_or_thaw(root: Path, typed: Sequence[str], command: str, say: Callable[[
     folder = cut_off(root, typed, say) if manner.plan == "found" else None
     if folder is None:
         return make_plan(Composer(root), typed, command, say, replay=replay)
-    plan = thaw(folder, root)
+    plan = replace(thaw(folder, root), manner=manner)
     say(f"goes on with {folder.relative_to(root).as_posix()}: its plan and its code, as they were frozen when it began")
     edited = edits(folder, root)
     if edited:
@@ -46,7 +47,7 @@ def cut_off(root: Path, typed: Sequence[str], say: Callable[[str], None]) -> Pat
     """
     wanted = words_of(typed)
     there = [(about["number"], folder, about) for folder in (root / MULTIRUN).glob("*_*") if (about := about_sweep(folder)) is not None]
-    mine = [each for each in there if each[2]["words"] == wanted and wanted]
+    mine = [each for each in there if wanted in each[2]["words"] and wanted]
     if not mine:
         return None
     _, folder, about = max(mine, key=lambda each: each[0])

@@ -86,7 +86,7 @@ class Lines:
         if ending.status == "found":
             self.line(row, f"{position(self.plan, row)} {row.name}: {ending.said}", error=False)
         elif ending.failed and not ending.told:
-            self.line(row, f"{position(self.plan, row)} {ending.said}", error=True)
+            self.line(row, f"{position(self.plan, row)} {row.name}: {ending.said}", error=True)
 
     def tick(self) -> None: ...
 

@@ -6,7 +6,7 @@ import pytest
 
 from lab.errors import ConfigError, StoreError
 from lab.files import read_sealed, sealed, write_json
-from lab.results.effects import contrasts
+from lab.results.contrasts import contrasts
 from lab.results.facts_of_cells import EffectFacts, FactorialFacts
 from lab.results.journal import reader, write_journal
 from lab.store.declaration import CURVE, FACTORIAL, Declaration, Factor, parse_declaration

@@ -46,7 +46,7 @@ def simulated_chance(n: int, mean: float, spread: float, last: int, level: float
     so_far = random.standard_normal(n)
     so_far = mean + spread * (so_far - so_far.mean()) / so_far.std(ddof=1)
     chances = []
-    for effect in (-d, 0.0, d):
+    for effect in (-d, 0.0, d, mean):
         coming = random.normal(effect, spread, (40_000, last - n))
         found, width, _ = differences(np.concatenate([np.broadcast_to(so_far, (len(coming), n)), coming], axis=1))
         half = critical_t(last, level) * width / math.sqrt(last)
@@ -77,6 +77,12 @@ def test_a_hopeless_arm_is_told_from_one_that_can_still_be_settled():
     noisy, quiet = (chance_of_decision(12, 0.0, spread, 20, 0.0164, 0.004) for spread in (0.04, 0.002))
     assert noisy is not None and noisy < 0.1
     assert quiet is not None and quiet > 0.9
+
+
+def test_an_arm_that_is_far_off_is_not_hopeless_because_its_first_seeds_are_few():
+    """Two seeds settle nothing that a third, if it falls where they did, couldn't."""
+    chance = chance_of_decision(2, 0.35, 0.086, 3, 0.03, 0.005)
+    assert chance is not None and chance > 0.5
 
 
 def test_the_chance_looks_both_ways_alike():

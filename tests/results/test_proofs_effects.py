@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab.results.effects import MAIN, contrasts
+from lab.results.contrasts import MAIN, contrasts
 from lab.results.optimum import curvature_and_optimum
 from lab.results.sequential import holm_adjusted, level_in_force, p_of_smallest
 from lab.results.statistics import Floats, critical_t, differences

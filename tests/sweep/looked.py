@@ -36,9 +36,10 @@ def make_plan(
     looks: Sequence[int] = LOOKS,
     seeds: Sequence[int] | None = None,
     design: str = "one_factor",
+    pinned: Sequence[int] | None = None,
 ) -> Plan:
-    """Baseline and arms on the seeds up to the last look, in the order in which they run; or on these seeds."""
-    pinned = tuple(range(looks[-1]))
+    """Baseline and arms on the seeds up to the last look, in the order in which they run; or on these seeds. `pinned`: all that there are."""
+    pinned = tuple(range(looks[-1]) if pinned is None else pinned)
     rows = []
     for seed in pinned if seeds is None else seeds:
         for label in ("baseline", *arms):

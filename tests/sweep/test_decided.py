@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +19,16 @@ from lab.results.statistics import Floats
 from lab.results.verdict import judge
 from lab.sweep.decided import require_decidable, until_decided
 from lab.sweep.judged import Standing
+from lab.sweep.looks import Looks, is_over, judged_looks, looks_of, planned_looks, same_rules
 from lab.sweep.plan import Plan, Row
 from lab.sweep.watcher import Failed
 from tests.figures import Figures
 from tests.results import simulated
 from tests.results.in_memory import BASELINE, arm, lineup
-from tests.results.store import Store
-from tests.sweep.looked import ARMS, Sweep, make_plan
+from tests.results.store import BASE, CODE, WOBBLE, Store, digest
+from tests.sweep.looked import ARMS, LOOKS, Sweep, make_plan
+
+LATE = {"looks": [8, 12], "seeds": list(range(12))}
 
 
 @pytest.fixture
@@ -87,11 +93,126 @@ def test_a_sweep_that_is_killed_after_some_of_its_runs_trains_the_same_ones_in_t
         assert cut.said[-1] == whole.said[-1]
 
 
-def test_a_sweep_that_is_over_asks_for_no_verdict_again_and_trains_nothing(sweep: Sweep) -> None:
+def test_a_sweep_that_is_over_asks_once_whether_its_rules_still_hold_and_trains_nothing(sweep: Sweep) -> None:
     sweep.go()
     said, sweep.said = sweep.said, []
     sweep.go()
-    assert (sweep.said, sweep.asked, len(sweep.trained)) == (said, 3, 25)
+    assert (sweep.said, sweep.asked, len(sweep.trained)) == (said, 4, 25)
+
+
+def test_a_sweep_counts_as_over_when_nothing_is_left_to_do_and_never_before(sweep: Sweep) -> None:
+    def over() -> bool:
+        return is_over(sweep.folder, sweep.plan.id)
+
+    assert not over()
+    with pytest.raises(Interrupted):
+        sweep.go(killed_after=16)
+    assert not over(), "cut off in its second look"
+    sweep.fails = {("slow", 4)}
+    sweep.go()
+    assert not over(), "an arm is held"
+    sweep.fails = set()
+    sweep.go()
+    assert over() and len(sweep.trained) < len(sweep.plan.rows)
+    assert not is_over(sweep.folder, "ffffffff"), "another plan's"
+    (sweep.folder / "looks.json").write_text("{}")
+    assert not over()
+
+
+def test_a_signal_between_two_looks_stops_the_sweep_and_the_look_stands(sweep: Sweep) -> None:
+    def ask(plan: Plan, root: Path) -> dict[str, Standing]:
+        os.kill(os.getpid(), number)
+        return sweep.judge(plan, root)
+
+    sweep.ask = ask
+    for number, look in ((signal.SIGTERM, 1), (signal.SIGINT, 2)):
+        before = signal.getsignal(number)
+        with pytest.raises(Interrupted, match="the sweep was stopped\ntype the same again to go on"):
+            sweep.go()
+        assert signal.getsignal(number) is before and len(sweep.trained) == 15, "nothing of the second look was begun"
+        assert len(json.loads((sweep.folder / "looks.json").read_text())["looks"]) == 1, f"look {look}"
+    sweep.ask = None
+    sweep.go()
+    assert len(sweep.trained) == 25
+
+
+def test_a_look_is_judged_anew_when_the_family_that_it_was_judged_over_has_grown(tmp_path: Path) -> None:
+    sweep = Sweep(Store(tmp_path), arms={"near": (0.004, 1.6), "slow": (0.0, 3)})
+    sweep.go()
+    assert sweep.seeds("near") == list(range(5)) and sweep.store.verdict("near").word == "worse"
+    sweep.store.declare("norms", *sweep.arms, *(f"later{number}" for number in range(12)))
+    assert sweep.store.verdict("near").word == "cannot tell"
+    sweep.said.clear()
+    sweep.go()
+    assert sweep.said[0] == "judged anew, since the arms of its study, its looks or D moved: near, slow"
+    assert sweep.seeds("near") == list(range(8))
+
+
+@pytest.mark.parametrize("moved", [{"family": 9}, {"looks": "3, 8"}, {"effect": 0.1}, {"study": "other"}])
+def test_what_was_said_holds_only_under_the_rules_that_it_was_said_by(sweep: Sweep, moved: dict[str, object]) -> None:
+    sweep.go()
+    worse = digest("worse", CODE)
+    kept = Looks(sweep.folder, sweep.plan, sweep.said.append)
+    now = sweep.judge(sweep.plan, sweep.root)
+    assert kept.forget(now) == [] and kept.knows(3, [worse])
+    assert kept.forget(now | {worse: replace(now[worse], **moved)}) == [worse]  # type: ignore[arg-type]
+    assert not kept.knows(3, [worse]) and kept.knows(3, [digest("slow", CODE)])
+    again = Looks(sweep.folder, sweep.plan, sweep.said.append)
+    assert not again.knows(3, [worse]) and not is_over(sweep.folder, sweep.plan.id)
+    assert again.forget({}) == [digest(label, CODE) for label in ARMS if label != "worse"] and not again
+
+
+def test_a_d_that_was_not_known_yet_takes_back_nothing(sweep: Sweep) -> None:
+    each = sweep_standing(sweep)
+    assert same_rules(replace(each, effect=None), each) and not same_rules(each, replace(each, effect=None))
+
+
+def sweep_standing(sweep: Sweep) -> Standing:
+    sweep.go()
+    return sweep.judge(sweep.plan, sweep.root)[digest("slow", CODE)]
+
+
+def test_what_was_said_at_a_look_is_never_overwritten(sweep: Sweep) -> None:
+    said = sweep_standing(sweep)
+    kept = Looks(sweep.folder.parent / "fresh", sweep.plan, sweep.said.append)
+    kept.add(3, {"a": replace(said, stop="")})
+    kept.add(3, {"a": said, "b": said})
+    for looks in (kept, Looks(sweep.folder.parent / "fresh", sweep.plan, sweep.said.append)):
+        assert (looks.at(3)["a"].stop, looks.at(3)["b"].stop) == ("", said.stop) and said.stop
+
+
+def test_an_arm_whose_pairs_were_not_all_counted_is_judged_anew_when_they_are(sweep: Sweep) -> None:
+    sweep.ask = lambda plan, root: {key: replace(each, pairs=2) for key, each in sweep.judge(plan, root).items()}
+    sweep.go()
+    assert sweep.seeds("slow") == [0, 1, 2]
+    sweep.ask = None
+    assert sweep.go() == []
+    assert sweep.seeds("slow") == list(range(8))
+
+
+def test_the_pins_own_seeds_are_taken_in_its_own_order(tmp_path: Path) -> None:
+    order = [7, 3, 9, 0, 11, 2, 5, 1]
+    sweep = Sweep(Store(tmp_path), arms={"worse": ARMS["worse"], "slow": ARMS["slow"]})
+    sweep.store.pin(looks=list(LOOKS), seeds=order)
+    sweep.store.declare("norms", *sweep.arms)
+    sweep.plan = make_plan(tmp_path, tuple(sweep.arms), seeds=order, pinned=order)
+    sweep.go()
+    assert {label: sweep.seeds(label) for label in sweep.arms} == {"worse": [3, 7, 9], "slow": sorted(order)}
+    assert [seed for label, seed in sweep.trained if label == "baseline"] == order
+
+
+def test_an_arm_that_is_open_after_the_last_look_is_named_with_the_look_that_follows(tmp_path: Path) -> None:
+    """One that another study asked for first is judged by the looks of that."""
+    sweep = Sweep(Store(tmp_path), arms={"early": (0.002, 4.0)})
+    order = list(range(12))
+    sweep.store.pin(looks=list(LOOKS), seeds=order)
+    sweep.store.declare("old", "early", by_hand=True, looks=(4, 12))
+    sweep.store.run("early", 0, BASE[0] + 0.002 + 4.0 * WOBBLE[0], study="old")
+    sweep.store.declare("norms", "early")
+    sweep.plan = make_plan(tmp_path, ("early",), seeds=range(8), pinned=order)
+    assert sweep.go() == []
+    assert sweep.said[-2] == "early is open: cannot tell at 4 seeds; next look at 12 seeds, by the rules of study `old`"
+    assert is_over(sweep.folder, sweep.plan.id), "this sweep can do no more for it"
 
 
 def test_what_was_said_at_a_look_stands_although_later_runs_are_there_by_now(sweep: Sweep) -> None:
@@ -144,9 +265,13 @@ def test_where_the_baseline_fails_no_arm_goes_on_and_none_is_called_saved(sweep:
 def test_runs_that_the_report_leaves_aside_are_not_added_to(sweep: Sweep) -> None:
     """As under newer code of the same change, or where the baseline's runs are another cohort's."""
     sweep.ask = lambda plan, root: {key: replace(each, pairs=2) for key, each in sweep.judge(plan, root).items() if each.label != "noisy"}
-    sweep.go()
+    failed = sweep.go()
     assert sweep.seeds("noisy") == sweep.seeds("slow") == [0, 1, 2]
-    assert "noisy is undecided: the report leaves its runs aside: newer code of this change is there" in sweep.said
+    assert [(each.row.job.label, each.row.job.seed, each.said) for each in failed] == [
+        ("noisy", 2, "undecided: its runs aren't among those that the report compares"),
+        ("slow", 2, "undecided: only 2 of 3 seeds make a pair with the baseline's"),
+    ], "so the sweep doesn't end as one in which all is well"
+    assert "noisy is undecided: its runs aren't among those that the report compares" in sweep.said
     assert "slow is undecided: only 2 of 3 seeds make a pair with the baseline's" in sweep.said
 
 
@@ -156,6 +281,7 @@ def test_a_refusal_is_not_kept_since_a_certificate_may_lift_it(sweep: Sweep) -> 
 
     sweep.ask = refused
     sweep.go()
+    assert "look 1 of 3, 3 seeds: 0 decided, 4 refused" in sweep.said
     assert {seed for _, seed in sweep.trained} == {0, 1, 2}
     sweep.ask = None
     sweep.go()
@@ -208,6 +334,26 @@ def test_a_study_of_its_own_looks_is_followed_by_them(tmp_path: Path) -> None:
     sweep.go()
     assert [line.split(":")[0] for line in sweep.said if line.startswith("look")] == ["look 1 of 2, 2 seeds", "look 2 of 2, 4 seeds"]
     assert sweep.seeds("late") == list(range(4))
+
+
+def test_looks_that_were_declared_after_data_are_not_followed(tmp_path: Path) -> None:
+    """As the report has it: these weren't fixed before, so the pin's stand."""
+    sweep = Sweep(Store(tmp_path), arms={"noisy": (0.002, 4.0)})
+    sweep.store.pin(looks=[3, 8], seeds=list(range(12)))
+    (tmp_path / "runs" / "demo" / "studies").rename(tmp_path / "gone")
+    for label in ("baseline", "noisy"):
+        sweep.settle_one(next(row for row in sweep.plan.rows if row.job.label == label), [None])
+    sweep.store.declare("norms", "noisy", by_hand=True, looks=(5, 6))
+    made = replace(make_plan(tmp_path, ("noisy",), looks=(3, 8), seeds=range(6), pinned=range(12)), looks=(5, 6))
+    assert (planned_looks(made), judged_looks(made), looks_of(made)) == ((5, 6), (3, 8), (3,))
+    sweep.plan = made
+    sweep.go()
+    assert sweep.seeds("noisy") == [0, 1, 2]
+    assert sweep.said[0] == "look 1 of 1, 3 seeds: 0 decided, 1 open"
+    assert "noisy is open: cannot tell at 3 seeds; next look at 8 seeds, by the rules of study `norms`" in sweep.said
+    late = replace(made, rows=tuple(replace(row, job=replace(row.job, config=row.job.config | {"judgement": LATE})) for row in made.rows))
+    with pytest.raises(ConfigError, match=r"study `norms` is judged at 8, 12 seeds, and this sweep has 6, .*\ngive the study another name"):
+        require_decidable(late)
 
 
 # -- stopping look by look doesn't make false claims: the loop above, on the judge, in whole simulated studies

@@ -263,7 +263,7 @@ def test_what_stands_beside_a_curves_values_goes_with_each_of_them(composer: Com
         (["trainer.optimizer.lr=1e-4,0.0001,3e-4,1e-3"], "has 3 different values"),
         ([NORM], "a curve is over numbers"),
         ([RATE, "model/norm=rmsnorm"], "makes 2 changes"),
-        ([RATE, "hydra.sweeper.until=decided"], "a curve has none"),
+        ([RATE, "hydra.sweeper.until=decided"], "hydra.sweeper.until=decided waits for"),
     ],
 )
 def test_a_curve_that_is_none_is_refused(composer: Composer, words: Sequence[str], says: str) -> None:

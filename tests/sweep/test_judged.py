@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +62,8 @@ def test_a_process_of_its_own_tells_what_the_report_says(store: Store, plan: Pla
         verdict.evidence.estimate.high,
     )
     assert worse.sentence == verdict.reading
+    assert (worse.study, worse.family, worse.effect, worse.looks, worse.next) == ("norms", 3, 0.005, "3, 5, 8", None)
+    assert begun.next == 3
     assert worse.numbers() == "+0.0302 bits/byte (+0.0263 to +0.0340, 3 seeds)"
 
 
@@ -112,6 +116,29 @@ def test_before_the_first_run_there_is_no_verdict_to_ask_for(tmp_path: Path, pla
     (tmp_path / "conf" / "config.yaml").write_text("")
     with pytest.raises(StoreError, match="the verdicts can't be told"):
         judged(plan, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_verdicts_are_asked_for_ends_both_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
+    """In a process of its own, at the moment in which the child is there."""
+    code = (
+        "import sys, lab.sweep.judged as j; from lab.errors import Interrupted\n"
+        "j.command = lambda plan, root: [sys.executable, '-c', 'import os, time; print(os.getpid(), flush=True); time.sleep(60)']\n"
+        "class Told(j.Child):\n"
+        "    def __init__(self, words): super().__init__(words); print(self.process.pid, flush=True)\n"
+        "j.Child = Told\n"
+        "try: j.judged(None, None)\n"
+        "except Interrupted as error: print(error); sys.exit(error.exit_status)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout is not None
+        child = int(asking.stdout.readline())
+        asking.send_signal(number)
+        said = asking.stdout.read()
+        assert asking.wait(LONGEST) == 130
+    assert said.startswith("the sweep was stopped\ntype the same again to go on")
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
 
 
 def heard(judging: Judging) -> dict[str, Standing] | None:

@@ -16,9 +16,10 @@ from lab.canonical import canonical_json
 from lab.files import read_json
 from lab.store.layout import run_folders
 from lab.sweep.frozen import freeze
+from lab.sweep.manner import Manner
 from lab.sweep.plan import make_plan
 from lab.sweep.snapshot import digest
-from lab.sweep.thawed import cut_off, thaw
+from lab.sweep.thawed import cut_off, plan_or_thaw, thaw
 from tests.cases import Cases
 from tests.conftest import CHECKOUT, Project
 from tests.sweep.witness import Watched, alive, until, watched
@@ -124,6 +125,17 @@ def test_a_sweep_is_found_by_its_words_in_any_order_and_only_while_it_is_cut_off
     assert cut_off(project.root, [], said.append) is None and not said
     project.python("run.py", "--multirun", *typed)
     assert cut_off(project.root, typed, said.append) is None, "all its runs have an outcome"
+
+
+def test_other_words_for_the_same_runs_find_the_same_sweep_and_carry_it_out_their_own_way(frozen: tuple[Project, list[str], Path]) -> None:
+    project, typed, folder = frozen
+    other = [*typed[:2], "seed=range(1)"]
+    assert cut_off(project.root, other, print) is None
+    for _ in range(2):
+        assert freeze(make_plan(project.composer(), other, ""), project.root, other) == folder
+    assert cut_off(project.root, other, print) == cut_off(project.root, typed, print) == folder
+    thawed = plan_or_thaw(project.root, [*other, "hydra.sweeper.plan=found"], "", print)
+    assert (thawed.id, thawed.manner) == (folder.name[-8:], Manner())
 
 
 @pytest.mark.parametrize("file", ["plan.json", "code/lab/experiment.py", "sweep.json"])

@@ -6,6 +6,7 @@ What is typed beside the values goes with each of them (`hooks=grad_clip hooks.g
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from lab.ablate.rule import Tally, count_changes
 from lab.config.compose import Composer
@@ -32,15 +33,24 @@ def lay(composer: Composer, words: Words) -> Laid:
     refuse_single_values(start, words.listed)
     points = judge_values(composer, words.fixed, key, values)
     by_value = {number(each, key, typed): each for each, typed in zip(points, values, strict=True)}
-    if not FEWEST <= len(by_value) <= MOST:
-        told = f"{len(by_value)} different value{'s' * (len(by_value) != 1)}"
-        raise ConfigError(f"{key}: a curve has {FEWEST} to {MOST} values, and this one has {told}\nfor example {EXAMPLE}")
     kept = distinct([start, *by_value.values()])
-    if len({factor_hash(each) for each in by_value.values()}) < len(by_value):
+    made = {factor_hash(each) for each in by_value.values()}
+    if len(made) < len(by_value):
         raise ConfigError(f"{key}: some of its values make the same run\nleave out what changes nothing")
-    own = [start] if neutral == words.fixed and is_number(start.composition.leaves.get(key)) else []
-    cells = [cell(CURVE, {key: level_of(each, key)}) if each is not start or own else {} for each in kept]
+    beside = said_beside(start, points[0], [each for each in words.fixed if each not in neutral])
+    own = is_number(start.composition.leaves.get(key)) and (not beside or factor_hash(start) in made)
+    cells = [cell(CURVE, {key: level_of(each, key)}, beside) if each is not start or own else {} for each in kept]
+    if not FEWEST <= (count := sum(map(bool, cells))) <= MOST:
+        told = f"{count} different value{'s' * (count != 1)}"
+        raise ConfigError(f"{key}: a curve has {FEWEST} to {MOST} values, and this one has {told}\nfor example {EXAMPLE}")
     return Laid(tuple(kept), tuple(cells))
+
+
+def said_beside(start: Tally, point: Tally, typed: Sequence[str]) -> list[str]:
+    """What these words set in every point, in one spelling; a word that says what the baseline has says nothing."""
+    keys = {word.partition("=")[0].lstrip("+"): word.partition("=")[2] for word in typed}
+    levels = {key: level_of(point, key, value) for key, value in keys.items()}
+    return sorted(f"{key}={level}" for key, level in levels.items() if level != level_of(start, key))
 
 
 def number(tally: Tally, key: str, typed: str) -> float:

@@ -39,9 +39,9 @@ class Laid:
     grid: int = 0  # arms that the full grid of the listed values would have, where it isn't tried
 
 
-def cell(design: str, levels: Mapping[str, str]) -> dict[str, Any]:
-    """A cell as its requests tell it."""
-    return {"design": design, "levels": dict(levels)}
+def cell(design: str, levels: Mapping[str, str], beside: Sequence[str] = ()) -> dict[str, Any]:
+    """A cell as its requests tell it; `beside`: what goes with every value of its curve."""
+    return {"design": design, "levels": dict(levels)} | ({"beside": list(beside)} if beside else {})
 
 
 def level_of(tally: Tally, key: str, typed: str = "") -> str:
@@ -62,7 +62,8 @@ def design_of(cells: Iterable[Mapping[str, Any]]) -> str:
 def factors_of(cells: Sequence[Mapping[str, Any]]) -> tuple[Factor, ...]:
     """The factors that these cells cross, each with its levels in the order of the cells: the baseline's comes first, as its cell does."""
     keys = dict.fromkeys(key for each in cells if each for key in each["levels"])
-    return tuple(Factor(key, tuple(dict.fromkeys(each["levels"][key] for each in cells if each))) for key in keys)
+    beside = next((tuple(each["beside"]) for each in cells if "beside" in each), ())
+    return tuple(Factor(key, tuple(dict.fromkeys(each["levels"][key] for each in cells if each)), beside) for key in keys)
 
 
 def declared_arm(label: str, change_id: str, cell: Mapping[str, Any]) -> DeclaredArm:
