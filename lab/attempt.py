@@ -157,7 +157,8 @@ def fail(folder: RunFolder, error: Exception, claim: Claim, console: Console) ->
     said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     try:
         claim.require()
-        write_json(folder.failure, {"schema": SCHEMA, "error": said, "traceback": trace})
+        machine = isinstance(explained(error, folder), MachineError)
+        write_json(folder.failure, {"schema": SCHEMA, "error": said, "machine": machine, "traceback": trace})
         console.log(trace)
     except StoreError:
         return  # another process's folder by now

@@ -20,6 +20,7 @@ from typing import Any
 
 from lab.ablate.codemap import code_map, require_fresh
 from lab.attempt import as_begun, train
+from lab.config.diff import flatten
 from lab.edits import Edits
 from lab.errors import LabError, MachineError, RunError, StoreError
 from lab.files import read_json
@@ -34,6 +35,7 @@ from lab.store.runs import add_request, verify
 from lab.store.twins import Choice, choose, choose_first, folder_of, has_checkpoint
 
 PARENT_WATCH_SECONDS = 0.2
+ORPHAN_SECONDS = 60.0
 # What `python -m lab.runner` leaves with, for whoever started it, beside the exit statuses of lab/errors.py.
 CLAIMED = 75  # another process trains this run
 MACHINE = 74  # the machine's failure: once more may do
@@ -51,7 +53,7 @@ class Promise:
         kept = identified.identity == self.identity if self.arm_id is None else identified.manifest["arm_id"] == self.arm_id
         if not kept:
             raise StoreError(
-                "the text, torch or this machine's settings changed since the sweep was planned: this would be another run\n"
+                "its code, its text, torch or this machine's settings changed since the sweep was planned: this would be another run\n"
                 "plan it anew: the same again with hydra.sweeper.plan=new"
             )
 
@@ -85,7 +87,7 @@ def run(job: Job, console: Console, promised: Promise | None = None) -> dict[str
             if (result := tell_found(identified.job, choice, console)) is not None:
                 return result
             if folder_of(choice, identified.folder) != folder or has_checkpoint(folder) != begun:
-                raise StoreError("another process began this run, and left it, at this moment\ntype the same again")
+                raise ClaimedError("another process began this run, and left it, at this moment\ntype the same again")
             return train(identified, parts, folder, claim, console)
     except ClaimedError:
         if (result := tell_found(identified.job, place(identified), console)) is not None:
@@ -180,21 +182,25 @@ def train_frozen(path: Path, parent: int) -> int:
 
 def see(frozen: Mapping[str, Any]) -> None:
     """Import the code that the job was frozen with, and the project's own modules (trusted_modules), wherever the sweep was typed."""
-    sys.path[:0] = [folder for folder in (frozen.get("code"), frozen["job"]["root"]) if folder is not None and folder not in sys.path[:2]]
+    ours = [folder for folder in (frozen.get("code"), frozen["job"]["root"]) if folder is not None]
+    sys.path[:] = [*ours, *(each for each in sys.path if each not in ours)]
 
 
 def warm(path: Path) -> None:
     """Read what the runs of a sweep read alike, for a process that is about to be forked: sources, versions, the prepared text.
 
-    Asks no graphics driver: a process that has, can't be forked.
+    Asks no graphics driver and imports nobody's modules but the lab's: a process that computes can't be forked any more.
     """
     frozen = read_json(path)
     see(frozen)
     job = Job(**frozen["job"])
     packages()
-    if job.config["device"]["kind"] == "cpu":
-        for module in Identifier(Path(job.root)).identify(job).manifest["code"]:
+    for module in {*code_map(job.config), *code_map(job.reference)}:
+        if module.startswith("lab."):
             importlib.import_module(module)
+    targets = [value for path, value in flatten(job.config["data"]).items() if path.endswith("_target_")]
+    if job.config["device"]["kind"] == "cpu" and all(str(target).startswith("lab.") for target in targets):
+        Identifier(Path(job.root)).identify(job)
 
 
 def leave_with(parent: int) -> None:
@@ -204,6 +210,8 @@ def leave_with(parent: int) -> None:
         while os.getppid() == parent:
             time.sleep(PARENT_WATCH_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ORPHAN_SECONDS)  # one that is stuck would keep its claim for ever
+        os._exit(130)
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -150,7 +150,7 @@ def plan(arguments: argparse.Namespace, root: Path) -> None:
     from lab.sweep.thawed import plan_or_thaw
 
     typed = with_arms_as_words([*arguments.overrides, *([] if arguments.arms is None else [f"--arms={arguments.arms}"])])
-    made = plan_or_thaw(root, typed, "python -m lab plan", print)
+    made, _ = plan_or_thaw(root, typed, "python -m lab plan", print)
     if made.manner.until == "decided":
         require_decidable(made)
     require_declarable(made, root)

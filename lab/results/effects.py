@@ -7,7 +7,7 @@ with the other factor. A seed at which a cell of it diverged gives no value, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
 

@@ -15,7 +15,7 @@ from lab.results.asked import Asked, as_arms, asks_for_a_cell, asks_for_an_arm, 
 from lab.results.collect import Lab
 from lab.results.families import find_families
 from lab.results.pin import Pin
-from lab.results.record import Run
+from lab.results.record import Request, Run
 from lab.results.reference import Reference, find_references
 from lab.store.declaration import Declaration, DeclaredArm
 from lab.store.plain import plain

@@ -48,7 +48,7 @@ def requests_of_cells(entrants: Entrants, declaration: Declaration, asked: Itera
     labels = {arm.label: arm.change_id for arm in declaration.arms}
     found: dict[str, list[Request]] = {arm.change_id: [] for arm in declaration.arms}
     for request in asked:
-        change = runs[request.directory] if request.directory in runs else None
+        change = runs.get(request.directory)
         if change is None and under(request, entrants) and request.label in labels and not request.edit:
             change = labels[request.label]
         if change is not None and change in found:

@@ -68,7 +68,7 @@ def look_that_settles(looks: Sequence[int], spread: float, level: float, smalles
 def chance_of_decision(n: int, mean: float, spread: float, last: int, level: float, smallest_effect: float | None) -> float | None:
     """Conditional power: the chance that at look `last` the interval excludes 0 or lies inside (-D, D), given the n pairs so far.
 
-    The largest over true effects of -D, 0, +D and the mean so far; None without D. The pairs to come are normal with the spread measured so far.
+    The largest over true effects of -D, 0, +D and the mean so far; None without D. The pairs to come are normal with the spread so far.
     Holm's correction isn't foreseen, so the chance is, if anything, too large: it errs on the side of going on.
     """
     if smallest_effect is None:

@@ -25,8 +25,8 @@ def beat_file(claim: Path) -> Path:
 class Heart:
     """Beats in a thread of its own until it is stopped, or until the claim isn't ours any more."""
 
-    def __init__(self, claim: Path, token: str, ours: Callable[[], bool]) -> None:
-        self.file, self.token, self.ours = beat_file(claim), token, ours
+    def __init__(self, claim: Path, token: str, lost: Callable[[], bool]) -> None:
+        self.file, self.token, self.lost = beat_file(claim), token, lost
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -41,7 +41,7 @@ class Heart:
 
     def _beat(self) -> None:
         count = 0
-        while self.ours():
+        while not self.lost():
             count += 1
             with suppress(OSError):  # a full disk: the next one may get through, and the token keeps two owners apart
                 write_beat(self.file, f"{self.token} {count:012d}\n".encode())

@@ -58,7 +58,7 @@ class Claim:
         owner = {"pid": os.getpid(), "token": self.token, "boot": boot(), "host": platform.node(), "run": str(folder)}
         self._content = (json.dumps(owner) + "\n").encode()
         self._file = self._folder = -1  # descriptors; the folder's is kept so that no later folder can get its inode number
-        self._heart = Heart(path, self.token, self._is_ours)
+        self._heart = Heart(path, self.token, self._is_lost)
 
     def take(self) -> None:
         """Lock the claim's file and write the token. A file that was deleted meanwhile claims nothing: once more."""
@@ -117,6 +117,13 @@ class Claim:
         with suppress(OSError):
             return self._file in _held and self._read() == self._content
         return False
+
+    def _is_lost(self) -> bool:
+        """Whether it's known to be another's. A disk that can't be read for a moment says nothing of that."""
+        try:
+            return self._file not in _held or self._read() != self._content
+        except OSError:
+            return False
 
     def _in_its_folder(self) -> bool:
         """Whether the run's folder is the one that we began in. Before there is one, any is."""

@@ -97,9 +97,7 @@ def parse_declaration(content: Mapping[str, Any], baseline: str) -> Declaration:
         smallest_effect=content["smallest_effect"],
         asked_before=content["asked_before"],
         design=content["design"] if of_cells else JUDGED,
-        factors=tuple(
-            Factor(each["key"], tuple(each["levels"]), tuple(each["beside"] if "beside" in each else ())) for each in content["factors"]
-        )
+        factors=tuple(Factor(each["key"], tuple(each["levels"]), tuple(each.get("beside") or ())) for each in content["factors"])
         if of_cells
         else (),
     )
@@ -126,8 +124,10 @@ def odd_cells(content: Mapping[str, Any]) -> list[str]:
 def is_factor(value: Any) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("key"), str) or not isinstance(value.get("levels"), list):
         return False
-    beside = value["beside"] if "beside" in value else []  # an older version wrote none
-    return bool(value["levels"]) and isinstance(beside, list) and all(isinstance(text, str) for text in (*value["levels"], *beside))
+    beside = value.get("beside")  # an older version wrote none
+    if beside is not None and not (isinstance(beside, list) and all(isinstance(text, str) for text in beside)):
+        return False
+    return bool(value["levels"]) and all(isinstance(level, str) for level in value["levels"])
 
 
 def is_count(value: Any) -> bool:

@@ -177,7 +177,7 @@ def labels_of_cells(declaration: Declaration) -> dict[tuple[str, ...], str]:
 
 
 def factors_said(declaration: Declaration) -> str:
-    """What may not differ of a study's factors: all of a factorial's; of a curve the key and what goes with it, as more values may follow."""
+    """What may not differ of a study's factors: all of a factorial's; of a curve the key and what is beside it."""
     levels = declaration.design != CURVE
     told = [
         (each, f"={listed(each.levels)}" * levels, f" beside {listed(each.beside)}" * bool(each.beside)) for each in declaration.factors

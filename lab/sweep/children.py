@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import selectors
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from lab.runner import MACHINE
 from lab.store.machine import SPINS, variables_for
 from lab.sweep.forkserver import ForkServer
 
-LONGEST = 65_536  # bytes read at once
+LONGEST = 65_536  # bytes read at once, and of a line
+LINE_END = re.compile(rb"\r?\n|\r(?!$)")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class Pipe:
         except BlockingIOError:
             return []
         self.ended = not data
-        *whole, self.unread = (self.unread + data).split(b"\n")
+        *whole, self.unread = LINE_END.split(self.unread + data)
+        if len(self.unread) > LONGEST:  # whoever writes no line ends is cut
+            whole, self.unread = [*whole, self.unread], b""
         return [Said(self.number, each.decode(errors="replace"), self.error) for each in whole]
 
     def rest(self) -> list[Said | Gone]:
@@ -66,7 +70,6 @@ class Pipe:
 class Child:
     number: int
     server: ForkServer
-    pid: int
     pipes: tuple[Pipe, Pipe]
 
 
@@ -82,20 +85,20 @@ class Children:
     def __len__(self) -> int:
         return len(self.there)
 
+    @property
+    def ready(self) -> bool:
+        """Whether another run can be asked for: the last one has begun."""
+        return not any(server.starting for server in self.servers.values())
+
     def start(self, number: int, job: Path, device: Mapping[str, Any], slot: Mapping[str, str]) -> None:
-        """Train the job in a file in a process of its own. Raises MachineError, OSError."""
+        """Train the job in a file in a process of its own. Raises OSError."""
         server = self.server(device, job)
         (out, to_out), (err, to_err) = os.pipe(), os.pipe()
         pipes = Pipe(number, out, error=False), Pipe(number, err, error=True)
-        try:
-            self.there[number] = Child(number, server, server.start(job, to_out, to_err, slot), pipes)
-        except BaseException:
-            os.close(out)
-            os.close(err)
-            raise
-        finally:
-            os.close(to_out)
-            os.close(to_err)
+        server.start(number, job, to_out, to_err, slot)
+        os.close(to_out)
+        os.close(to_err)
+        self.there[number] = Child(number, server, pipes)
         for pipe in pipes:
             os.set_blocking(pipe.descriptor, False)
             self.selector.register(pipe.descriptor, selectors.EVENT_READ, pipe)
@@ -113,12 +116,12 @@ class Children:
     def signal(self, number: int) -> None:
         """Send a signal to every run."""
         for child in self.there.values():
-            child.server.signal(child.pid, number)
+            child.server.signal(child.number, number)
 
     def events(self, seconds: float) -> list[Said | Gone]:
         """What happened, waiting at most so long for the first thing."""
         found: list[Said | Gone] = []
-        for key, _ in self.selector.select(0 if any(server.knows for server in self.servers.values()) else seconds):
+        for key, _ in self.selector.select(seconds):
             if not isinstance(key.data, Pipe):
                 self.servers[key.data].hear()
                 continue
@@ -134,15 +137,15 @@ class Children:
         server = self.servers[name]
         ended = server.ended()
         if server.gone:
-            ended = {child.pid: MACHINE for child in self.there.values() if child.server is server} | ended
+            ended = {child.number: MACHINE for child in self.there.values() if child.server is server} | ended
             self.selector.unregister(self.servers.pop(name))
             server.close()
         found: list[Said | Gone] = []
-        for child in [child for child in self.there.values() if child.server is server and child.pid in ended]:
+        for child in [child for child in self.there.values() if child.server is server and child.number in ended]:
             found += [each for pipe in child.pipes for each in pipe.rest()]
             self.drop(child)
             del self.there[child.number]
-            found.append(Gone(child.number, ended[child.pid]))
+            found.append(Gone(child.number, ended[child.number]))
         return found
 
     def drop(self, child: Child) -> None:

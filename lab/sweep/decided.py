@@ -54,9 +54,9 @@ def until_decided(plan: Plan, folder: Path, root: Path, settle: Settle, say: Say
             if not arms.open:
                 break
         arms.settle(unless_stopped(settle, asked))
-        kept.close(over=not arms.held)
-    for line in ending(arms, len(plan.seeds)):
-        say(line)
+        kept.close(over=not arms.held)  # an arm that is open now, this sweep's seeds can't decide
+        for line in ending(arms, len(plan.seeds)):
+            say(line)
     if asked:
         raise Interrupted(STOPPED)
     return arms.failed
@@ -78,10 +78,9 @@ def forget_other_rules(plan: Plan, root: Path, kept: Looks, say: Say, ask: Ask) 
     if not kept:
         return
     try:
-        now = ask(plan, root)
-    except StoreError:  # nothing can be told: should that last, it is said when a look needs it
-        now = {}
-    moved = kept.forget(now)
+        moved = kept.forget(ask(plan, root))
+    except StoreError:  # nothing can be told now: should that last, it is said when a look needs it
+        return
     if moved:
         labels = {row.arm_id: row.job.label for row in plan.rows}
         names = ", ".join(plain(labels[arm_id]) for arm_id in moved if arm_id in labels)

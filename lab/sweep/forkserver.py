@@ -2,8 +2,8 @@
 
 Two halves. `ForkServer` lives in the sweep, which never loads torch; `serve` is what the other process does, started by name
 (`python -m lab.sweep.forkserver`) in the folder whose lab/ the runs are to execute. Between them goes one JSON object a line on a
-Unix socket; a run's two pipes travel with its request. The process has one thread and no kernel has run in it when it forks, so a
-child computes what a fresh process would, to the bit (tests/sweep/test_forkserver.py).
+Unix socket; a run's two pipes travel with its request. Nothing but the lab's own modules is imported before the fork and no kernel
+runs there, so a child computes what a fresh process would, to the bit (tests/sweep/test_launcher.py).
 
 When the sweep dies, however it does, its end of the socket closes and the fork server leaves; its children see that their parent is
 gone, checkpoint and leave (lab/runner.py).
@@ -22,65 +22,64 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from lab.errors import LabError, MachineError
+from lab.ablate.codemap import LAB
+from lab.runner import MACHINE, train_frozen, warm
 
 LONGEST = 65_536  # bytes of what is read at once; a request has some hundreds
 LEAVE_SECONDS = 5.0
+FORK = multiprocessing.get_context("fork")
 LOOK_SECONDS = 1.0  # a child whose own child lives on doesn't wake us by ending
 
 
 class ForkServer:
-    """The sweep's half: asks for runs, signals them, and hears how they ended."""
+    """The sweep's half: asks for runs, signals them, and hears how they ended. Runs are known by numbers of the sweep's. Never waits."""
 
     def __init__(self, code: Path, environment: Mapping[str, str], warm_up: Path | None = None) -> None:
         """Start it on the lab/ in the folder `code`. `warm_up`: a job file whose code and text are read once, for all children."""
         self._ours, theirs = socket.socketpair()
         words = [sys.executable, "-m", "lab.sweep.forkserver", str(theirs.fileno()), str(Path.cwd()), str(warm_up or "")]
+        path = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
         # in a session of its own: a Ctrl-C in the terminal reaches the runs through the sweep alone
         self._process = subprocess.Popen(
-            words, cwd=code, env={**os.environ, **environment}, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+            words,
+            cwd=code,
+            env={**os.environ, **environment, "PYTHONPATH": path},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         theirs.close()
         self._unread = b""
-        self._started: list[int] = []
         self._ended: dict[int, int] = {}
+        self.starting = False  # asked for a run, and not heard yet that it began
         self.gone = False  # it ended itself, and its runs with it
 
-    @property
-    def knows(self) -> bool:
-        """Whether `ended` has something to say already."""
-        return bool(self._ended)
-
     def fileno(self) -> int:
-        """To wait on: something to read is a run that ended, or the fork server's own end."""
+        """To wait on: something to read is a run that began or ended, or the fork server's own end."""
         return self._ours.fileno()
 
-    def start(self, job: Path, out: int, err: int, environment: Mapping[str, str]) -> int:
-        """Train a frozen job in a fresh process that prints to two descriptors. Returns its number. Raises MachineError."""
+    def start(self, number: int, job: Path, out: int, err: int, environment: Mapping[str, str]) -> None:
+        """Train a frozen job in a fresh process that prints to two descriptors. One at a time: not while `starting`."""
+        assert not self.starting
+        self.starting = True
         try:
-            socket.send_fds(self._ours, [line({"job": str(job), "environment": dict(environment)})], [out, err])
+            socket.send_fds(self._ours, [line({"number": number, "job": str(job), "environment": dict(environment)})], [out, err])
         except OSError:
             self.gone = True
-        while not (self._started or self.gone):
-            self.hear()
-        if self.gone:
-            raise MachineError("the process that starts the runs is gone\ntype the same again")
-        return self._started.pop()
 
-    def signal(self, pid: int, number: int) -> None:
-        """Send a signal to a run, if it's still there: a process that has ended keeps its number until its parent has looked."""
+    def signal(self, number: int, sent: int) -> None:
+        """Send a signal to a run, if it's still there: its process number can't be another's until its parent has looked."""
         try:
-            self._ours.sendall(line({"signal": number, "pid": pid}))
+            self._ours.sendall(line({"number": number, "signal": sent}))
         except OSError:
-            return  # the fork server is gone, and its children leave by themselves
+            self.gone = True  # its children leave by themselves
 
     def hear(self) -> None:
-        """Read what it says, waiting for it."""
+        """Read what it says; call it when there is something."""
         try:
             data = self._ours.recv(LONGEST)
         except OSError:
@@ -88,10 +87,10 @@ class ForkServer:
         self.gone = not data
         *whole, self._unread = (self._unread + data).split(b"\n")
         for each in map(json.loads, whole):
-            if "started" in each:
-                self._started.append(each["started"])
+            if "status" in each:
+                self._ended[each["number"]] = each["status"]
             else:
-                self._ended[each["ended"]] = each["status"]
+                self.starting = False
 
     def ended(self) -> dict[int, int]:
         """The runs that ended since the last call, each with its exit status (negative: the signal that killed it)."""
@@ -118,18 +117,18 @@ def line(message: Mapping[str, Any]) -> bytes:
 def serve(end: socket.socket, folder: str, warm_up: str) -> None:
     """Load what every run needs, then fork for each request until the sweep is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert LAB.parent == Path.cwd(), f"the code of this sweep is in {Path.cwd()}, and Python took {LAB}"
     load(Path(warm_up) if warm_up else None)
     os.chdir(folder)  # where the sweep was typed: only the imports are of the code's folder
-    fork = multiprocessing.get_context("fork")
     children: dict[int, BaseProcess] = {}
     gc.collect()
     gc.freeze()  # what is here stays, and the children share it
     while True:
         ready = wait([end, *(each.sentinel for each in children.values())], LOOK_SECONDS)
-        for pid in [pid for pid, each in children.items() if each.exitcode is not None]:
-            tell(end, {"ended": pid, "status": children.pop(pid).exitcode})
+        for number in [number for number, each in children.items() if each.exitcode is not None]:
+            tell(end, {"number": number, "status": children.pop(number).exitcode})
         if end in ready:
-            obey(end, fork, children)
+            obey(end, children)
 
 
 def tell(end: socket.socket, message: Mapping[str, Any]) -> None:
@@ -140,7 +139,7 @@ def tell(end: socket.socket, message: Mapping[str, Any]) -> None:
         os._exit(0)
 
 
-def obey(end: socket.socket, fork: ForkContext, children: dict[int, BaseProcess]) -> None:
+def obey(end: socket.socket, children: dict[int, BaseProcess]) -> None:
     """Do what the sweep asks: begin a run, or signal one. Leave where it's gone."""
     try:
         data, descriptors, *_ = socket.recv_fds(end, LONGEST, 2)
@@ -148,25 +147,27 @@ def obey(end: socket.socket, fork: ForkContext, children: dict[int, BaseProcess]
         data = b""
     if not data:
         os._exit(0)
-    for each in data.splitlines():
-        asked = json.loads(each)
+    for asked in map(json.loads, data.splitlines()):
+        number = asked["number"]
         if "signal" in asked:
-            if asked["pid"] in children:
-                os.kill(asked["pid"], asked["signal"])
+            pid = children[number].pid if number in children else None
+            if pid is not None:
+                os.kill(pid, asked["signal"])
             continue
-        child = fork.Process(target=train, args=(asked["job"], os.getpid(), descriptors, asked["environment"], end))
-        child.start()
-        assert child.pid is not None
-        children[child.pid] = child
-        tell(end, {"started": child.pid})
+        child = FORK.Process(target=train, args=(asked["job"], os.getpid(), descriptors, asked["environment"], end))
+        try:
+            child.start()
+            children[number] = child
+            tell(end, {"number": number})
+        except OSError:  # no more processes, or no memory for one
+            tell(end, {"number": number})
+            tell(end, {"number": number, "status": MACHINE})
         for descriptor in descriptors:
             os.close(descriptor)
 
 
 def load(warm_up: Path | None) -> None:
     """Import what every run imports; the first optimizer takes torch._dynamo. A mistake in the code is each run's own to tell."""
-    from lab.runner import warm
-
     for module in ("torch", "numpy", "safetensors.torch", "torch._dynamo", "lab.experiment", "lab.pairing"):
         try:
             importlib.import_module(module)
@@ -175,7 +176,7 @@ def load(warm_up: Path | None) -> None:
     if warm_up is not None:
         try:
             warm(warm_up)
-        except (LabError, OSError):
+        except (Exception, SystemExit):
             return
 
 
@@ -186,8 +187,6 @@ def train(job: str, parent: int, descriptors: Sequence[int], environment: Mappin
         os.dup2(descriptor, number)
         os.close(descriptor)
     os.environ.update(environment)
-    from lab.runner import train_frozen
-
     sys.exit(train_frozen(Path(job), parent))
 
 

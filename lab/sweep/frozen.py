@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import date
@@ -12,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import words
+from lab.errors import StoreError
 from lab.files import make_folder, read_sealed, sealed, sha256_file, sha256_of, write_file, write_json
+from lab.store.claim import is_claimed
 from lab.store.declaration import Declaration
 from lab.store.layout import store
 from lab.store.machine import bits_of_machine
@@ -20,9 +21,9 @@ from lab.store.studies import declare, file_name, grown, read_earlier, studies
 from lab.sweep.designs.laid import declared_arm, design_of, factors_of
 from lab.sweep.designs.list_of_arms import WORD
 from lab.sweep.plan import Plan, Row
-from lab.sweep.snapshot import CODE, take
+from lab.sweep.snapshot import CODE, digest, digest_now, take
 
-MULTIRUN = "multirun"
+MULTIRUN, TEXT = "multirun", "data.path="
 COLUMNS = ("number", "arm", "seed", "identity", "directory", "overrides")
 
 
@@ -33,14 +34,15 @@ def freeze(plan: Plan, root: Path, typed: Sequence[str] = ()) -> Path:
     """
     found = sorted((root / MULTIRUN).glob(f"*_{plan.id}"))
     folder = found[-1] if found else root / MULTIRUN / f"{date.today().isoformat()}_{plan.id}"
-    if is_whole(folder, plan.id) and plan.manner.plan == "found":
+    config = plan.rows[0].job.config
+    trusted = config["trusted_modules"]
+    if is_whole(folder, plan.id) and digest(folder / CODE) == digest_now(root, trusted):
         remember(folder, typed)
         return folder
-    if plan.manner.plan == "new":
-        shutil.rmtree(folder / CODE, ignore_errors=True)
-    config = plan.rows[0].job.config
+    if (folder / CODE).is_dir():
+        require_idle(plan, folder)
     make_folder(folder)
-    code = take(folder, root, config["trusted_modules"])
+    code = take(folder, root, trusted)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -54,6 +56,16 @@ def freeze(plan: Plan, root: Path, typed: Sequence[str] = ()) -> Path:
     about |= {"bits": sha256_of(bits_of_machine(config["device"])), "plan": sha256_file(folder / "plan.json")}
     write_json(folder / "sweep.json", sealed(about))
     return folder
+
+
+def require_idle(plan: Plan, folder: Path) -> None:
+    """Raise StoreError while a run of this plan trains: it executes the code that would be replaced."""
+    running = [row for row in plan.rows if is_claimed(row.folder.claim)]
+    if running:
+        raise StoreError(
+            f"{folder.name} runs now with the code that it was begun with, and lab/ was edited since: {running[0].name} trains\n"
+            f"wait for it, or stop it; then type the same again"
+        )
 
 
 def remember(folder: Path, typed: Sequence[str]) -> None:
@@ -86,15 +98,17 @@ def kept_row(row: Row, root: Path) -> dict[str, Any]:
 
 def words_of(typed: Sequence[str]) -> list[str]:
     """The words of a sweep in one order, without the one that says where its plan comes from; a file of arms with its content."""
-    return sorted(each + content_of(each) for each in typed if not each.startswith("hydra.sweeper.plan="))
+    return sorted(from_anywhere(each) for each in typed if not each.startswith("hydra.sweeper.plan="))
 
 
-def content_of(word: str) -> str:
-    """Of the word that names a file of arms: the file's digest. An edited one makes another sweep."""
-    if not word.startswith(WORD):
-        return ""
-    path = Path(str(words.parse([word])[0].value()))
-    return f" {sha256_file(path)}" if path.is_file() else " (not there)"
+def from_anywhere(word: str) -> str:
+    """A word that names a file seen from the shell's folder, as it is seen from everywhere; of a file of arms its content too."""
+    if not word.startswith((WORD, TEXT)):
+        return word
+    path = Path(str(words.parse([word])[0].value())).absolute()
+    if word.startswith(TEXT):
+        return f"{TEXT}{path}"
+    return f"{WORD}{path} {sha256_file(path) if path.is_file() else 'not there'}"
 
 
 def next_number(root: Path) -> int:

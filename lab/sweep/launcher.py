@@ -33,6 +33,7 @@ from lab.sweep.watcher import Ending, Failed, Watcher, position
 TICK_SECONDS = 0.2
 ELSEWHERE_SECONDS = 1.0  # between two looks at a run that another process trains
 TRIES = 2
+LEAVE_SECONDS = 30.0  # after a signal: a run that hasn't left by then is killed
 
 
 def launch(plan: Plan, rows: Sequence[Row], folder: Path, watcher: Watcher, what: str = "the sweep") -> list[Failed]:
@@ -86,21 +87,24 @@ class Crew:
         self.tries = dict.fromkeys(self.rows, 0)
         self.errors: dict[int, str] = {}  # the first line of what a row's process last complained of, warnings apart
         self.failed: list[Failed] = []
-        self.told = 0
+        self.told, self.leave_by = 0, float("inf")
 
     def busy(self, asked: int) -> bool:
         """Whether there's still something to do, when so many signals asked to stop. Nothing begins after the first."""
-        for _ in range(self.told, asked):
+        if asked > self.told:
             self.waiting.clear()
             self.elsewhere.clear()
-            self.children.signal(signal.SIGTERM)  # an interrupt that meets a run in its imports would show a traceback
-        self.told = asked
+            # SIGTERM, since an interrupt that meets a run in its imports would show a traceback
+            self.children.signal(signal.SIGKILL if asked > 1 else signal.SIGTERM)
+            self.told, self.leave_by = asked, min(self.leave_by, time.monotonic() + LEAVE_SECONDS)
+        elif time.monotonic() > self.leave_by:  # stopped, or stuck: its last checkpoint stands
+            self.children.signal(signal.SIGKILL)
         return bool(self.waiting or self.elsewhere or self.children)
 
     def turn(self) -> None:
         """Fill the free slots, then wait a moment for what the runs say."""
         self.waiting.extendleft(self.due())
-        while self.waiting and self.free:
+        while self.waiting and self.free and self.children.ready:
             self.settle(self.rows[self.waiting.popleft()])
         for event in self.children.events(TICK_SECONDS):
             if isinstance(event, Said):
@@ -175,10 +179,10 @@ class Crew:
             return self.finish(row)
         if self.told:
             return self.end(row, Ending("stopped", said))
-        if gone.status == CLAIMED:
+        if gone.status == CLAIMED and is_claimed(folder_of(choice_of(row), row.folder).claim):
             self.tries[gone.number] -= 1
             return self.leave(row)
-        if (gone.status < 0 or gone.status == MACHINE) and self.tries[gone.number] < TRIES:
+        if (gone.status < 0 or gone.status in (CLAIMED, MACHINE)) and self.tries[gone.number] < TRIES:
             again = "the machine failed it: tried once more" if told else f"{said or 'the machine failed it'}: tried once more"
             self.watcher.waits(row, f"{position(self.plan, row)} {row.name}: {again}", elsewhere=False)
             self.waiting.append(gone.number)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab.config import words
-from lab.errors import LabError
+from lab.errors import LabError, MachineError
 from lab.store.console import Console
 from lab.sweep import launcher, told
 from lab.sweep.decided import JUDGED_BY_ARM, require_decidable, until_decided
@@ -31,20 +31,25 @@ def sweep(typed: list[str], root: Path) -> None:
     """Run a sweep to its report. Raises LabError: before anything is written when an arm is refused, else at the end."""
     console = Console()
     command = " ".join(["python run.py --multirun", *(words.shell(each) for each in typed)])
-    plan = plan_or_thaw(root, typed, command, console.say, replay=True)
+    plan, begun = plan_or_thaw(root, typed, command, console.say, replay=True)
     judging = Judging(plan, root) if plan.manner.design in JUDGED_BY_ARM else None
-    folder, failed = carry_out(plan, root, console.say, watcher_of(console, judging), typed)
+    try:
+        folder, failed = carry_out(plan, root, console.say, watcher_of(console, judging), typed, begun)
+    except OSError as error:
+        raise MachineError(f"the sweep can't be written down or carried out: {error}\nput that right; the same command goes on") from error
     told.report(plan, root, folder)
     refuse_failed(plan, failed, root)
 
 
-def carry_out(plan: Plan, root: Path, say: Callable[[str], None], watcher: Watcher, typed: Sequence[str] = ()) -> tuple[Path, list[Failed]]:
-    """Declare the plan's family, freeze it, and train what is missing. Returns its folder and the runs that failed."""
+def carry_out(
+    plan: Plan, root: Path, say: Callable[[str], None], watcher: Watcher, typed: Sequence[str] = (), begun: Path | None = None
+) -> tuple[Path, list[Failed]]:
+    """Declare the plan's family, freeze it, and train what is missing. Returns its folder (`begun`: it is frozen there) and what failed."""
     if plan.manner.until == "decided":
         require_decidable(plan)
     require_ready(plan, root)
     declare_family(plan, root)
-    folder = freeze(plan, root, typed)
+    folder = begun or freeze(plan, root, typed)
     say(plan.sentence())
     for each in remarks(plan):
         say(f"  {each}")

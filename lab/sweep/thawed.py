@@ -26,18 +26,20 @@ LARGEST = 1 << 28  # bytes of a plan: a thousand runs are some 20 MB
 NAMED = 3  # edited files that are named
 
 
-def plan_or_thaw(root: Path, typed: Sequence[str], command: str, say: Callable[[str], None], *, replay: bool = False) -> Plan:
-    """The plan of a sweep: of an unfinished one of the same words as it was frozen, else made now. Raises LabError."""
+def plan_or_thaw(
+    root: Path, typed: Sequence[str], command: str, say: Callable[[str], None], *, replay: bool = False
+) -> tuple[Plan, Path | None]:
+    """The plan of a sweep: of an unfinished one of the same words as it was frozen, with its folder; else made now. Raises LabError."""
     manner, _ = read_manner(typed)
     folder = cut_off(root, typed, say) if manner.plan == "found" else None
     if folder is None:
-        return make_plan(Composer(root), typed, command, say, replay=replay)
+        return make_plan(Composer(root), typed, command, say, replay=replay), None
     plan = replace(thaw(folder, root), manner=manner)
     say(f"goes on with {folder.relative_to(root).as_posix()}: its plan and its code, as they were frozen when it began")
     edited = edits(folder, root)
     if edited:
         say(f"  edited since, and not in it: {', '.join(edited)}; to plan anew with today's files: hydra.sweeper.plan=new")
-    return plan
+    return plan, folder
 
 
 def cut_off(root: Path, typed: Sequence[str], say: Callable[[str], None]) -> Path | None:
@@ -55,13 +57,22 @@ def cut_off(root: Path, typed: Sequence[str], say: Callable[[str], None]) -> Pat
         say(f"{folder.relative_to(root).as_posix()} isn't as it was frozen: planned anew")
         return None
     plan = thaw(folder, root)
-    statuses = {row.status for row in plan.rows}
-    if "failed" in statuses or statuses <= {"finished", "diverged"}:
+    if all(row.status in ("finished", "diverged") for row in plan.rows):
+        return None
+    if any(row.status == "failed" and failed_by_itself(row) for row in plan.rows):
         return None
     if about["bits"] != sha256_of(bits_of_machine(plan.rows[0].job.config["device"])):
         say(f"torch, the processor or their settings aren't those of {folder.relative_to(root).as_posix()}: planned anew")
         return None
     return folder if is_pinned(plan, root) else None
+
+
+def failed_by_itself(row: Row) -> bool:
+    """Whether a run's own code failed it. What the machine failed is tried again as it was."""
+    try:
+        return read_json(row.folder.failure).get("machine") is not True
+    except (OSError, ValueError):
+        return True
 
 
 def is_as_it_was(folder: Path, about: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from lab.files import read_sealed
 from lab.store.declaration import CURVE, FACTORIAL, Declaration, DeclaredArm, Factor
 from lab.store.studies import declare
 
@@ -38,21 +39,33 @@ def told(design: str, factors: Sequence[Factor], levels: Sequence[str]) -> dict[
     return {"design": design, "levels": {each.key: level for each, level in zip(factors, levels, strict=True)}}
 
 
-def factorial(store: Store, factors: Sequence[Factor], value: Value, seeds: int, study: str = "grid", **more: Any) -> None:
-    """Declare the grid, and train all of its cells."""
+def factorial(
+    store: Store, factors: Sequence[Factor], value: Value, seeds: int | Callable[[tuple[str, ...]], int], study: str = "grid", **more: Any
+) -> None:
+    """Declare the grid, and train all of its cells, each on so many seeds."""
     declare(store.root, declaration(store, study, factors))
     for levels in cells(factors):
         label = label_of(factors, levels)
         changes = sum(level != each.levels[0] for each, level in zip(factors, levels, strict=True))
         store.arm(
             label,
-            [value(levels, seed) for seed in range(seeds)],
+            [value(levels, seed) for seed in range(seeds if isinstance(seeds, int) else seeds(levels))],
             changes=changes,
             study=study,
             cell=told(FACTORIAL, factors, levels),
             command="python run.py --multirun hydra.sweeper.design=factorial model/norm=layernorm,rmsnorm hooks=none,grad_clip",
             **more,
         )
+
+
+def ask_for_cells(store: Store, factors: Sequence[Factor], study: str) -> None:
+    """Ask for the runs that are there as cells of another grid, as a sweep does that finds them."""
+    places = {label_of(factors, levels): levels for levels in cells(factors)}
+    for folder in sorted(store.root.glob(f"runs/{store.name}/*/seed=*")):
+        label = read_sealed(folder / "manifest.json")["label"]
+        if label in places:
+            changes = sum(level != each.levels[0] for each, level in zip(factors, places[label], strict=True))
+            store.ask(folder, label, changes=changes, study=study, cell=told(FACTORIAL, factors, places[label]))
 
 
 def curve(store: Store, metric: Mapping[float, Value], seeds: int, study: str = "rates") -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from scipy.stats import ttest_1samp
 
 from lab.errors import ConfigError, StoreError
 from lab.files import read_sealed, sealed, write_json
 from lab.results.contrasts import contrasts
+from lab.results.effects import Judged, why_to_stop
 from lab.results.facts_of_cells import EffectFacts, FactorialFacts
 from lab.results.journal import reader, write_journal
+from lab.results.picked import Picked
 from lab.store.declaration import CURVE, FACTORIAL, Declaration, Factor, parse_declaration
 from lab.store.studies import declare, file_name, read_declarations
 
-from .grids import HOOKS, NORM, added, cells, declaration, factorial, label_of, told
-from .store import BASE, CODE, Store
+from .grids import HOOKS, NORM, added, ask_for_cells, cells, declaration, factorial, label_of, told
+from .store import BASE, CODE, Store, digest
 
 DEPTH = Factor("model.n_layers", ("2", "1", "4"))
 BOTH = "model/norm=rmsnorm x hooks=grad_clip"
@@ -190,6 +193,151 @@ def test_the_journal_says_what_a_cell_is(store: Store) -> None:
     lab = store.report().lab
     happened = {entry.label: entry.happened[0] for entry in write_journal(lab, store.name, reader(store.root, lab)).entries}
     assert happened["model.norm=rmsnorm+hooks=grad_clip"].startswith("a cell of a factorial, which gets no verdict of its own")
+
+
+def test_the_least_look_of_the_effects_that_are_open_is_the_one_to_go_on_to(store: Store) -> None:
+    """The cells with four layers have two seeds, and the effects without them four."""
+    store.pin(looks=[2, 4, 8])
+    factorial(store, [NORM, HOOKS, DEPTH], added({}), lambda levels: 2 if levels[2] == "4" else 4)
+    assert {each.look for each in the_study(store).effects} == {2, 4}
+    following = the_study(store).next
+    assert following is not None and (following.seeds, following.pending) == (4, (2, 3))
+
+
+def test_effects_that_a_divergence_bars_ask_for_no_more_seeds(store: Store) -> None:
+    store.pin(looks=[3, 5, 8])
+    alike = added({"rmsnorm": -0.05}, 0.2)
+    factorial(store, [NORM, HOOKS], lambda levels, seed: None if (levels, seed) == (("rmsnorm", "none"), 1) else alike(levels, seed), 3)
+    assert {each.stop for each in the_study(store).effects} == {"diverged"}
+    assert the_study(store).next is None
+
+
+def test_without_a_chance_of_a_decision_an_effect_stops_and_with_one_it_goes_on(store: Store) -> None:
+    store.pin(looks=[3, 5], smallest_effect=0.0001)
+    factorial(store, [NORM, HOOKS], added({}, 100.0), 3)
+    assert {each.stop for each in the_study(store).effects} == {"chance"} and the_study(store).next is None
+    store.pin("another", looks=[3, 5], smallest_effect=0.05)
+    factorial(store, [NORM, HOOKS], added({}, 20.0), 3, suffix="again")
+    assert "" in {each.stop for each in the_study(store).effects} and the_study(store).next is not None
+
+
+@pytest.mark.parametrize(("chance", "stop"), [(0.0, "chance"), (0.099, "chance"), (0.1, ""), (None, "")])
+def test_no_chance_at_all_is_a_reason_to_stop_and_an_unknown_one_is_none(chance: float | None, stop: str) -> None:
+    open_effect = Judged(contrasts([NORM, HOOKS], ("layernorm", "none"))[0], 3, (), False, None, 0.5)
+    assert why_to_stop(open_effect, "cannot tell", chance, 5, Picked(3, "")) == stop
+
+
+def test_a_factor_that_does_nothing_is_identical_in_its_interactions_too(store: Store) -> None:
+    """Summed in another order, the same numbers differ in the last digit."""
+
+    def value(levels: tuple[str, ...], seed: int) -> float:
+        return 2.1 + int(digest(levels[1:], seed)[:6], 16) / 16**6 / 50
+
+    factorial(store, [NORM, HOOKS, Factor("model.n_layers", ("2", "1"))], value, 3)
+    found = effects(store)
+    assert {each.verdict for name, each in found.items() if "rmsnorm" in name} == {"identical"}
+    assert "identical" not in {each.verdict for name, each in found.items() if "rmsnorm" not in name}
+
+
+def test_an_effect_without_a_p_counts_in_the_correction(store: Store) -> None:
+    """The cells with four layers aren't there yet; the p of the others are as if theirs were 1."""
+    values = added({"1": -0.003})
+    factorial(store, [NORM, DEPTH], values, lambda levels: 0 if levels[1] == "4" else 3)
+    found = effects(store)
+    assert [name for name, each in found.items() if each.p is not None] == ["model.n_layers=1", "model/norm=rmsnorm x model.n_layers=1"]
+    nominal = ttest_1samp(
+        [sum((values((norm, "1"), k) or 0) - (values((norm, "2"), k) or 0) for norm in NORM.levels) / 2 for k in range(3)], 0
+    ).pvalue
+    assert found["model.n_layers=1"].p == pytest.approx(5 * nominal)
+
+
+def test_the_newest_code_of_a_cell_counts(store: Store) -> None:
+    factorial(store, [NORM, HOOKS], added({}), 3)
+    old = effects(store)["hooks=grad_clip"].difference
+    newer = {**CODE, "lab.model.gpt": "0" * 64}
+    store.certificate(CODE, newer)
+    label, cell = "hooks=grad_clip", told(FACTORIAL, [NORM, HOOKS], ("layernorm", "grad_clip"))
+    store.shifted(label, 3, 0.4, study="grid", cell=cell, code=newer)
+    now = effects(store)["hooks=grad_clip"].difference
+    assert old is not None and now is not None and now - old == pytest.approx(0.2, abs=0.01)
+
+
+# -- what its cells were picked from
+
+
+def test_effects_are_corrected_over_the_largest_family_that_a_cell_is_in(store: Store) -> None:
+    factorial(store, [NORM, HOOKS], added({"rmsnorm": -0.05}, 0.2), 3)
+    before = effects(store)["model/norm=rmsnorm"]
+    store.declare("screen", "model/norm=rmsnorm", *(f"x{number}" for number in range(19)))
+    now = effects(store)["model/norm=rmsnorm"]
+    assert (before.family, now.family) == (3, 20)
+    assert before.p is not None and now.p == pytest.approx(before.p * 20 / 3)
+    assert "over 20 as in study screen, that knew its cells" in now.reading
+    store.declare("elsewhere", *(f"y{number}" for number in range(40)))
+    assert effects(store)["model/norm=rmsnorm"].family == 20  # none of its cells is in that one
+
+
+def test_a_study_that_only_asked_for_a_cell_counts_with_its_whole_family(store: Store) -> None:
+    factorial(store, [NORM, HOOKS], added({"rmsnorm": -0.05}, 0.2), 3)
+    for number in range(6):
+        store.run(f"x{number}", 0, study="screen")
+    for folder in store.root.glob("runs/demo/*/seed=0-*"):
+        if read_sealed(folder / "manifest.json")["label"] == "hooks=grad_clip":
+            store.ask(folder, "hooks=grad_clip", study="screen")
+    assert {each.family for each in the_study(store).effects} == {7}
+
+
+def test_a_part_of_an_earlier_grid_is_corrected_over_all_of_it_and_gets_no_plain_word(store: Store) -> None:
+    factors = [NORM, HOOKS, DEPTH]
+    factorial(store, factors, added({"rmsnorm": -0.05}, 0.2), 3)
+    declare(store.root, declaration(store, "part", [NORM, HOOKS]))
+    ask_for_cells(store, [NORM, HOOKS], "part")
+    whole, part = store.facts().sections[0].factorials
+    assert (whole.effects[0].verdict, whole.effects[0].family, len(whole.effects)) == ("better", 9, 9)
+    first = part.effects[0]
+    assert (first.verdict, first.family, first.stop) == ("cannot tell", 9, "declared late")
+    assert part.next is None
+    assert first.reading.endswith(
+        "No plain word: hooks=grad_clip, model.norm=rmsnorm, model.norm=rmsnorm+hooks=grad_clip "
+        "had been asked for before this was declared."
+    )
+
+
+@pytest.mark.parametrize("how", [{}, {"exploring": True}, {"lock": "another pin's"}])
+def test_a_grid_over_a_cell_that_somebody_had_seen_gets_no_plain_word(store: Store, how: dict[str, object]) -> None:
+    """Whoever asked for it, and for what: it had been seen."""
+    folders = store.shifted("hooks=grad_clip", 3, 0.04, 0.2, study="screen", **how)
+    factorial(store, [NORM], added({}), 3, study="other")
+    declare(store.root, declaration(store, "grid", [NORM, HOOKS]))
+    for folder in folders:
+        store.ask(folder, "hooks=grad_clip", study="grid", cell=told(FACTORIAL, [NORM, HOOKS], ("layernorm", "grad_clip")))
+    grid = next(each for each in store.facts().sections[0].factorials if each.study == "grid")
+    assert grid.effects[1].reading.count("hooks=grad_clip") and {each.verdict for each in grid.effects} <= {"before the first look"}
+    store.shifted(
+        "model/norm=rmsnorm+hooks=grad_clip",
+        3,
+        0.04,
+        0.2,
+        changes=2,
+        study="grid",
+        cell=told(FACTORIAL, [NORM, HOOKS], ("rmsnorm", "grad_clip")),
+    )
+    grid = next(each for each in store.facts().sections[0].factorials if each.study == "grid")
+    assert {each.verdict for each in grid.effects} == {"cannot tell"}
+    assert "No plain word: hooks=grad_clip" in grid.effects[0].reading
+
+
+def test_a_grid_whose_declaration_is_gone_still_counts_and_is_doubtful(store: Store) -> None:
+    factorial(store, [NORM, HOOKS, DEPTH], added({"rmsnorm": -0.05}), 3)
+    for folder in store.root.glob("runs/demo/*/seed=*"):
+        if read_sealed(folder / "manifest.json")["label"] == "model/norm=rmsnorm":
+            store.ask(folder, "model/norm=rmsnorm", study="alone")
+    before, tried = store.verdict("model/norm=rmsnorm"), store.report().tried
+    (store.root / "runs" / "demo" / "studies" / file_name("grid", store.lock)).unlink()
+    now = store.verdict("model/norm=rmsnorm")
+    assert (now.family, now.evidence.arm.also, store.report().tried) == (before.family, ("grid",), tried) == (11, ("grid",), 11)
+    assert "the declaration of its study is damaged or gone, so its family may be larger" in now.doubts
+    assert [(each.name, each.doubtful) for each in store.report().sections[0].studies] == [("alone", False), ("grid", True)]
 
 
 # -- what is declared

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from lab.errors import ConfigError
+from lab.files import read_sealed, sealed, write_json
 from lab.results.facts_of_cells import CurveFacts
 from lab.results.optimum import curvature_and_optimum, find_optimum
-from lab.store.declaration import CURVE, DeclaredArm, Factor
-from lab.store.studies import declare
+from lab.store.declaration import CURVE, Declaration, DeclaredArm, Factor
+from lab.store.studies import declare, file_name, read_declarations
 
 from .grids import LR, Value, curve, declaration
-from .store import BASE, WOBBLE, Store
+from .store import BASE, BITS, WOBBLE, Store, digest
 
 RATES = (1e-3, 1e-4, 3e-4, 3e-3)  # the baseline's first
 
@@ -123,3 +126,100 @@ def test_where_higher_is_better_the_hill_is_the_optimum() -> None:
     seeds = np.array([-((x - best) ** 2) for best in (1.7, 1.8, 1.9)])
     assert find_optimum(list(x), seeds, "higher", 0.05).place == pytest.approx(1.8)
     assert find_optimum(list(x), seeds, "lower", 0.05).place is None
+
+
+# -- what a curve must not hide
+
+
+def test_the_optimum_and_the_means_are_over_pinned_seeds_that_all_values_have(store: Store) -> None:
+    """The baseline has more seeds, one value has an unpinned one, and they would move every mean."""
+    store.pin(looks=[3], seeds=[0, 1, 2, 3])
+    curve(store, dict.fromkeys(RATES, bowl(5e-4, 0.2)), 3)
+    before = told(store)
+    for value in RATES:
+        store.run("baseline" if value == 1e-3 else f"{LR}={value:g}", 9, 2.0 + 500 * value, changes=int(value != 1e-3), study="other")
+    store.run("baseline", 3, 9.0, changes=0, study="other")
+    after = told(store)
+    assert after.optimum == before.optimum and after.optimum is not None and after.optimum.seeds == (0, 1, 2)
+    assert [(each.n, each.mean) for each in after.points] == [(each.n, each.mean) for each in before.points]
+
+
+def test_an_interval_that_reaches_beyond_the_fitted_values_is_warned_of(store: Store) -> None:
+    bowls = [bowl(best, 0.2) for best in (2e-4, 5e-4, 2e-3)]
+    curve(store, dict.fromkeys(RATES, lambda levels, seed: bowls[seed](levels, seed)), 3)
+    found = told(store)
+    assert found.optimum is not None
+    assert 1e-4 < found.optimum.value < 3e-3 and found.optimum.low < 1e-4 and found.optimum.high > 3e-3
+    assert "The optimum's interval reaches beyond the fitted values (0.0001 to 0.003). Add values there." in found.warnings
+
+
+NORM_OF = "hooks.grad_clip.max_norm"
+NORMS = Factor(NORM_OF, ("0.1", "0.3", "1.0", "3.0"), ("hooks=grad_clip",))
+
+
+def of_a_hook(store: Store, factor: Factor = NORMS, prefix: str = "hooks=grad_clip,max_norm=") -> Declaration:
+    """A curve of which the baseline has no value."""
+    arms = tuple(DeclaredArm(f"{prefix}{level}", digest("change", f"{prefix}{level}"), levels=(level,)) for level in factor.levels)
+    return Declaration("norms", store.name, store.lock, "", False, arms, design=CURVE, factors=(factor,))
+
+
+def train(store: Store, declared: Declaration, other: str) -> None:
+    """Three seeds of each point, those of one value on another machine."""
+    for arm in declare(store.root, declared).arms:
+        bits = BITS | ({"cpu": "another"} if arm.levels == (other,) else {})
+        values = [BASE[seed] + 0.01 * math.log(float(arm.levels[0])) ** 2 for seed in range(3)]
+        store.arm(arm.label, values, study="norms", cell={"design": CURVE, "levels": {NORM_OF: arm.levels[0]}}, bits=bits)
+
+
+@pytest.mark.parametrize(("seeds", "beside"), [(3, "the baseline"), (0, "hooks=grad_clip,max_norm=0.1")])
+def test_a_value_under_other_bits_is_told_where_the_baseline_is_no_point(store: Store, seeds: int, beside: str) -> None:
+    store.baseline(seeds)
+    train(store, of_a_hook(store), "1.0")
+    assert [line for line in told(store).warnings if "bits" in line] == [
+        f"hooks=grad_clip,max_norm=1.0: under other bits than {beside} on seeds 0, 1, 2"
+    ]
+
+
+def test_a_curve_whose_declaration_is_gone_still_counts(store: Store) -> None:
+    curve(store, dict.fromkeys(RATES, bowl(5e-4, 0.2)), 3)
+    label = f"{LR}=0.0003"
+    for folder in store.root.glob("runs/demo/*/seed=*"):
+        if label in (folder / "manifest.json").read_text():
+            store.ask(folder, label, study="alone")
+    (store.root / "runs" / "demo" / "studies" / file_name("rates", store.lock)).unlink()
+    assert (store.verdict(label).family, store.verdict(label).evidence.arm.also, store.report().tried) == (3, ("rates",), 3)
+    declare(store.root, declaration(store, "rates", [Factor(LR, ("0.001", "0.0003", "0.0001"))], CURVE))  # a smaller one in its place
+    assert (store.verdict(label).family, store.report().tried) == (3, 3)
+
+
+# -- what a curve is declared with
+
+
+def test_a_curve_reads_back_with_what_is_beside_it_and_an_older_one_without(store: Store) -> None:
+    declared = declare(store.root, of_a_hook(store))
+    assert read_declarations(store.root / "runs", "demo") == ([declared], [])
+    path = store.root / "runs" / "demo" / "studies" / file_name("norms", store.lock)
+    content = read_sealed(path)
+    del content["factors"][0]["beside"]
+    write_json(path, sealed(content))
+    ((older,), damaged) = read_declarations(store.root / "runs", "demo")
+    assert (older.factors[0].beside, damaged) == ((), [])
+    content["factors"][0]["beside"] = ["hooks=grad_clip", 3]
+    write_json(path, sealed(content))
+    assert read_declarations(store.root / "runs", "demo")[1] == [(f"demo/studies/{path.name}", "'factors': not as it is written")]
+
+
+def test_a_curve_with_something_else_beside_it_is_another_study(store: Store) -> None:
+    declare(store.root, of_a_hook(store))
+    grown = declare(store.root, of_a_hook(store, replace(NORMS, levels=("10.0", "0.1"))))
+    assert grown.factors == (replace(NORMS, levels=(*NORMS.levels, "10.0")),)
+    with pytest.raises(ConfigError, match=r"beside hooks=grad_clip, now hooks.grad_clip.max_norm beside hooks=grad_clip, hooks=ema"):
+        declare(store.root, of_a_hook(store, replace(NORMS, beside=("hooks=grad_clip", "hooks=ema"))))
+
+
+def test_a_value_that_is_known_as_another_arm_is_another_study(store: Store) -> None:
+    declare(store.root, of_a_hook(store))
+    with pytest.raises(ConfigError, match=r"0.1: hooks=grad_clip,max_norm=0.1, now other,max_norm=0.1"):
+        declare(store.root, of_a_hook(store, replace(NORMS, levels=("0.1", "10.0")), "other,max_norm="))
+    on_other_text = replace(of_a_hook(store), arms=(DeclaredArm("hooks=grad_clip,max_norm=0.1", digest("other text"), levels=("0.1",)),))
+    assert len(declare(store.root, on_other_text).arms) == 5

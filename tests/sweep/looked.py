@@ -38,7 +38,7 @@ def make_plan(
     design: str = "one_factor",
     pinned: Sequence[int] | None = None,
 ) -> Plan:
-    """Baseline and arms on the seeds up to the last look, in the order in which they run; or on these seeds. `pinned`: all that there are."""
+    """Baseline and arms on the seeds up to the last look, in the order in which they run; or on these seeds, of those that are pinned."""
     pinned = tuple(range(looks[-1]) if pinned is None else pinned)
     rows = []
     for seed in pinned if seeds is None else seeds:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab.errors import ConfigError, Interrupted, MachineError
+from lab.errors import ConfigError, Interrupted, MachineError, StoreError
 from lab.results.reading import Verdict
 from lab.results.smallest_effect import SmallestEffect
 from lab.results.statistics import Floats
@@ -162,6 +162,17 @@ def test_what_was_said_holds_only_under_the_rules_that_it_was_said_by(sweep: Swe
     assert again.forget({}) == [digest(label, CODE) for label in ARMS if label != "worse"] and not again
 
 
+def test_a_report_that_cannot_be_made_takes_back_nothing(sweep: Sweep) -> None:
+    def dead(plan: Plan, root: Path) -> dict[str, Standing]:
+        raise StoreError("killed")
+
+    sweep.go()
+    sweep.ask = dead
+    said, sweep.said = sweep.said, []
+    sweep.go()
+    assert sweep.said == said and len(sweep.trained) == 25
+
+
 def test_a_d_that_was_not_known_yet_takes_back_nothing(sweep: Sweep) -> None:
     each = sweep_standing(sweep)
     assert same_rules(replace(each, effect=None), each) and not same_rules(each, replace(each, effect=None))
@@ -176,7 +187,9 @@ def test_what_was_said_at_a_look_is_never_overwritten(sweep: Sweep) -> None:
     said = sweep_standing(sweep)
     kept = Looks(sweep.folder.parent / "fresh", sweep.plan, sweep.said.append)
     kept.add(3, {"a": replace(said, stop="")})
+    kept.close(over=True)
     kept.add(3, {"a": said, "b": said})
+    assert not is_over(sweep.folder.parent / "fresh", sweep.plan.id), "what is said anew opens the sweep again"
     for looks in (kept, Looks(sweep.folder.parent / "fresh", sweep.plan, sweep.said.append)):
         assert (looks.at(3)["a"].stop, looks.at(3)["b"].stop) == ("", said.stop) and said.stop
 
@@ -340,15 +353,14 @@ def test_looks_that_were_declared_after_data_are_not_followed(tmp_path: Path) ->
     """As the report has it: these weren't fixed before, so the pin's stand."""
     sweep = Sweep(Store(tmp_path), arms={"noisy": (0.002, 4.0)})
     sweep.store.pin(looks=[3, 8], seeds=list(range(12)))
-    (tmp_path / "runs" / "demo" / "studies").rename(tmp_path / "gone")
-    for label in ("baseline", "noisy"):
-        sweep.settle_one(next(row for row in sweep.plan.rows if row.job.label == label), [None])
+    for label, (shift, wobble) in ({"baseline": (0.0, 0.0)} | sweep.arms).items():
+        sweep.store.run(label, 0, BASE[0] + shift + wobble * WOBBLE[0])
     sweep.store.declare("norms", "noisy", by_hand=True, looks=(5, 6))
-    made = replace(make_plan(tmp_path, ("noisy",), looks=(3, 8), seeds=range(6), pinned=range(12)), looks=(5, 6))
+    made = replace(make_plan(tmp_path, ("noisy",), looks=(3, 8), seeds=range(6), pinned=range(12)), looks=(5, 6), lock=sweep.store.lock)
     assert (planned_looks(made), judged_looks(made), looks_of(made)) == ((5, 6), (3, 8), (3,))
     sweep.plan = made
     sweep.go()
-    assert sweep.seeds("noisy") == [0, 1, 2]
+    assert sweep.seeds("noisy") == [1, 2], "and one was there"
     assert sweep.said[0] == "look 1 of 1, 3 seeds: 0 decided, 1 open"
     assert "noisy is open: cannot tell at 3 seeds; next look at 8 seeds, by the rules of study `norms`" in sweep.said
     late = replace(made, rows=tuple(replace(row, job=replace(row.job, config=row.job.config | {"judgement": LATE})) for row in made.rows))

@@ -254,6 +254,25 @@ def test_what_stands_beside_a_curves_values_goes_with_each_of_them(composer: Com
     assert all(len(tally.changes) == 1 for tally in found.tallies[1:])
 
 
+def test_what_stands_beside_a_curves_values_is_declared_with_it_in_one_spelling(composer: Composer) -> None:
+    curve = ("hydra.sweeper.design=curve", "hooks.grad_clip.max_norm=0.1,0.3,1,3", "study=norms")
+    declared = declaration_of(plan(composer, *curve, "hooks=grad_clip"))
+    assert declared is not None and declared.factors[0].beside == ("hooks=grad_clip",)
+    assert declaration_of(plan(composer, *curve, "hooks=[grad_clip]")) == declared
+
+
+def test_a_curve_beside_the_baselines_own_option_keeps_the_baselines_point(composer: Composer) -> None:
+    """And is the same curve as without it."""
+    alone, typed = plan(composer, "hydra.sweeper.design=curve", RATE), ["hydra.sweeper.design=curve", "trainer/optimizer=adamw", RATE]
+    assert declaration_of(plan(composer, *typed)) == declaration_of(alone)
+    places = asked(composer, "curve", "trainer/optimizer=adamw", RATE).places
+    assert [place["levels"]["trainer.optimizer.lr"] for place in places] == ["0.001", "0.0001", "0.0003", "0.003"]
+
+
+def test_a_curve_counts_the_baselines_value_among_its_fewest(composer: Composer) -> None:
+    assert len(asked(composer, "curve", "trainer.optimizer.lr=1e-4,3e-4,3e-3").places) == 4
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

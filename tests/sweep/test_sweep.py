@@ -245,7 +245,7 @@ def test_a_text_that_moves_after_the_plan_was_frozen_is_not_trained_on(tiny: Pro
     text = tiny.root / "text.txt"
     text.write_text(text.read_text().replace("the", "tho", 1))
     (failed,) = launch(plan, plan.rows, freeze(plan, tiny.root), Lines(Console()))
-    assert failed.said.startswith("the text, torch or this machine's settings changed since the sweep was planned")
+    assert failed.said.startswith("its code, its text, torch or this machine's settings changed since the sweep was planned")
     assert "hydra.sweeper.plan=new" in capfd.readouterr().err
     assert not run_folders(tiny.root)
 

@@ -9,12 +9,14 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from lab.results.forms.cells import Sheet
 from lab.results.forms.table import COLUMNS, Row, pieces
 
 COLOURS = {"better": "green", "worse": "red", "unstable": "red", "stabler": "green", "identical": "yellow", "refused": "yellow"}
 SPARED = ("tokens_per_second", "flops_per_token", "parameters", "mean")  # columns that go, in this order, before a name is broken
 EDGES, GAP = 2, 2  # what the table adds to its columns: at both ends, and between two
 WRAPPED = {"n": 0, "verdict": len("no difference")}  # columns that take two lines before a name does, and their least width
+SPARED_OF_SHEETS = ("kind", "p (Holm)", "interval")  # of a table of effects: its sentences hold them
 LEAST = 16  # signs of a name that stay on a line, whatever else must be broken for it
 
 
@@ -33,6 +35,36 @@ def grid(rows: Sequence[Row], width: int) -> Table:
         texts = {COLUMNS[index].key: row.texts[index] for index in widths} | {"arm": broken(row.texts[0], room)}
         made.add_row(*(Text(text, style=style if key == "verdict" else "") for key, text in texts.items()))
     return made
+
+
+def sheet_grid(sheet: Sheet, width: int) -> tuple[list[str], Table]:
+    """A table of cells for a terminal of this width, and the lines before it: its names by number, where they have no room in it."""
+    columns = list(zip(sheet.columns, *sheet.rows, strict=True))
+    sizes = {column[0]: max(map(cell_len, column)) for column in columns}
+    if not sheet.right[-1]:  # words, which may be broken between them
+        sizes[columns[-1][0]] = max(cell_len(word) for text in columns[-1] for word in (text.split() or [""]))
+    numbered = not sheet.right[0] and room_for_names(sizes, width) < min(LEAST, sizes[columns[0][0]])
+    for key in SPARED_OF_SHEETS if numbered else ():
+        if room_for_names(sizes, width) < cell_len(columns[0][0]):
+            sizes.pop(key, None)
+    room = max(LEAST, room_for_names(sizes, width))
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    kept = []
+    for (name, *texts), right in zip(columns, sheet.right, strict=True):
+        if name in sizes:
+            first = not kept
+            whole = (right or name in SPARED_OF_SHEETS) and not first
+            made.add_column(Text(broken(name, room)), justify="right" if right else "left", overflow="fold", no_wrap=whole)
+            names = [str(number) for number in range(1, len(texts) + 1)] if numbered else [broken(text, room) for text in texts]
+            kept.append(names if first else texts)
+    for row in zip(*kept, strict=True):
+        made.add_row(*map(Text, row))
+    return [f"  {number}: {row[0]}" for number, row in enumerate(sheet.rows, 1)] if numbered else [], made
+
+
+def room_for_names(sizes: Mapping[str, int], width: int) -> int:
+    """What the other columns leave for the first one."""
+    return width - EDGES - sum(size + GAP for size in list(sizes.values())[1:])
 
 
 def columns_that_fit(rows: Sequence[Row], width: int, longest: int) -> dict[int, int]:

@@ -9,15 +9,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping
 
-from rich import box
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from lab.results.facts import ArmFacts, Facts, SectionFacts
 from lab.results.forms.cells import sheets
-from lab.results.forms.grid import GAP, LEAST, broken, grid
+from lab.results.forms.grid import grid, sheet_grid
 from lab.results.forms.prose import NEXT, advice, apart_and_waiting, next_commands, opening_lines, pairing_in_common, title, weighty
 from lab.results.forms.table import table
 from lab.store.plain import plain
@@ -92,12 +89,8 @@ def print_sheets(section: SectionFacts, console: Console) -> None:
     for sheet in sheets(section):
         console.print()
         say(console, [sheet.title], style="bold")
-        made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for name, right in zip(sheet.columns, sheet.right, strict=True):
-            made.add_column(Text(name), justify="right" if right else "left", overflow="fold")
-        others = sum(max(map(cell_len, column)) + GAP for column in list(zip(sheet.columns, *sheet.rows, strict=True))[1:])
-        for first, *rest in sheet.rows:
-            made.add_row(Text(broken(first, max(LEAST, console.width - others - GAP))), *map(Text, rest))
+        names, made = sheet_grid(sheet, console.width)
+        say(console, names)
         console.print(made)
         say(console, sheet.texts)
 

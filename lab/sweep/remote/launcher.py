@@ -190,20 +190,22 @@ class RemoteCrew:
             whole = new[: new.rfind(b"\n") + 1]
             self.heard[path] += len(whole)
             for line in whole.decode(errors="replace").splitlines():
-                if error:
-                    self.errors.setdefault(task.number, line)
+                label = f"{position(self.plan, self.rows[task.number])} {self.rows[task.number].name}: "
+                if error and line.startswith(label) and not line.startswith(f"{label}warning: "):
+                    self.errors[task.number] = line.removeprefix(label)
                 self.watcher.line(self.rows[task.number], line, error=error)
 
     def reap(self, left: Left) -> None:
         """A row's task is gone: the row too, or once more."""
         row = self.rows[left.number]
-        complaint = self.errors.get(left.number, "").removeprefix(f"{position(self.plan, row)} ")
+        complaint = self.errors.get(left.number, "")
         asked_to_leave = left.status == Interrupted.exit_status
         if left.status == 0:
             return self.finish(row)
         if self.told:
             return self.end(row, Ending("stopped", complaint))
         if left.status == CLAIMED:
+            self.tries[row.number] -= 1
             return self.leave(row)
         if asked_to_leave and self.begun_again[row.number] < self.settings.goes_on:
             self.begun_again[row.number] += 1

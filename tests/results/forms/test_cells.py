@@ -72,6 +72,22 @@ def test_a_form_shows_each_effect_each_cell_and_each_point(form: str) -> None:
         assert all(part in text for part in ("At the edge.", "a cell: diverged on seed 1"))
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_the_table_of_effects_breaks_no_word_on_a_narrow_terminal(width: int) -> None:
+    wide = replace(
+        factorial(), effects=(*factorial().effects, effect(f"{'model/norm=rmsnorm'} x hooks=ema", "interaction", "no interaction"))
+    )
+    text = to_terminal(worlds.facts(replace(worlds.section(), factorials=(wide,), value_curves=())), width)
+    lines = text[text.index("Effects of") : text.index("Cells of")].splitlines()
+    table = "\n".join(lines)
+    assert all(len(line) <= width for line in lines)
+    for word in ("effect", "difference", "verdict", "-0.0145 to -0.0101" if width > 60 else "-0.0123", "interaction"):
+        assert word in table, word
+    assert ("  2: model.norm=rmsnorm x hooks=ema" in lines) == (width < 100)
+    cells = [line.split() for line in lines if "-0.0123" in line]
+    assert [cell[0] for cell in cells] == (["1", "2", "3"] if width < 100 else ["model.norm=rmsnorm"] * 3)
+
+
 @pytest.mark.parametrize("form", ["terminal", "md"])
 def test_the_command_of_the_next_look_stands_among_the_others(form: str) -> None:
     assert AGAIN in FORMATS[form].make(world(), {})
