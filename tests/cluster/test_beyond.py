@@ -13,6 +13,7 @@ from lab.files import read_json
 from lab.runner import Promise, run
 from lab.store.console import Console
 from lab.store.layout import run_folders
+from lab.sweep.frozen import freeze
 from lab.sweep.plan import Plan, Row, make_plan
 from lab.sweep.remote.engine import Left, Task
 from lab.sweep.remote.launcher import PLACEMENT, RemoteCrew
@@ -121,7 +122,7 @@ class Kept:
 def settled(tiny: Project, queue: Queue, arms: str = "none,grad_clip", seeds: str = "0,1,2", **settings: int) -> tuple[RemoteCrew, Kept]:
     plan, kept = make_plan(tiny.composer(), ["baseline=tiny", f"hooks={arms}", f"seed={seeds}"], ""), Kept()
     told = replace(Remote(at_once=4, tries=1, goes_on=1), **settings)
-    crew = RemoteCrew(plan, plan.rows, tiny.root / "sweep", kept, told, queue)
+    crew = RemoteCrew(plan, plan.rows, freeze(plan, tiny.root), kept, told, queue)
     while crew.busy(0):
         assert len(queue.tasks) <= told.at_once
         crew.turn()
@@ -136,7 +137,7 @@ def test_all_arms_of_a_seed_go_to_one_kind_of_node_and_to_the_same_one_next_time
         by_seed.setdefault(crew.rows[task.number].job.seed, set()).add(task.kind)
     assert sorted(len(kinds) for kinds in by_seed.values()) == [1, 1, 1]
     assert sorted(kind for kinds in by_seed.values() for kind in kinds) == ["new", "old", "old"], "in proportion to their room"
-    placed = read_json(tiny.root / "sweep" / PLACEMENT)
+    placed = read_json(crew.folder / PLACEMENT)
     again, kept = settled(tiny, Queue({"old": 1, "new": 5, "newest": 9}))
     assert again.placed == placed and not any("no node is left" in line for line in kept.lines)
     _, kept = settled(tiny, Queue({"newest": 9}))

@@ -327,6 +327,22 @@ def test_a_grid_over_a_cell_that_somebody_had_seen_gets_no_plain_word(store: Sto
     assert "No plain word: hooks=grad_clip" in grid.effects[0].reading
 
 
+def test_a_cell_that_was_explored_under_another_name_had_been_seen(store: Store) -> None:
+    store.shifted("tame", 1, 0.04, study="screen", exploring=True, change_id=digest("change", "hooks=grad_clip"))
+    factorial(store, [NORM, HOOKS], added({"rmsnorm": -0.05}, 0.2), 3)
+    found = effects(store)["model/norm=rmsnorm"]
+    assert (found.verdict, found.stop) == ("cannot tell", "declared late") and "No plain word: hooks=grad_clip had" in found.reading
+
+
+def test_cells_that_cannot_be_read_count_in_a_grid_whose_declaration_is_gone(store: Store) -> None:
+    factorial(store, [NORM, HOOKS], added({}), 2)
+    for manifest in store.root.glob("runs/demo/*/seed=*/manifest.json"):
+        if read_sealed(manifest)["label"] == "hooks=grad_clip":
+            manifest.write_text("{")
+    (store.root / "runs" / "demo" / "studies" / file_name("grid", store.lock)).unlink()
+    assert store.report().tried == 3
+
+
 def test_a_grid_whose_declaration_is_gone_still_counts_and_is_doubtful(store: Store) -> None:
     factorial(store, [NORM, HOOKS, DEPTH], added({"rmsnorm": -0.05}), 3)
     for folder in store.root.glob("runs/demo/*/seed=*"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pytest
 from lab.files import read_rows
 from lab.store.layout import run_folders
 from lab.store.runs import verify
+from lab.sweep.children import Pipe
 from lab.sweep.slots import VISIBLE, slots_of
 from tests.cases import Cases
 from tests.conftest import Project
-from tests.sweep.witness import Watched, trained_once, until, watched
+from tests.sweep.witness import Watched, alive, trained_once, until, watched
 
 
 def test_a_sweep_with_two_at_once_has_the_bits_of_runs_in_fresh_processes(tiny: Project) -> None:
@@ -40,7 +42,7 @@ def project(tiny_template: Path, tmp_path: Path) -> Watched:
 
 def test_runs_that_raise_leave_die_or_run_out_of_memory_stop_no_other(project: Watched, cases: Callable[[str], Cases]) -> None:
     """One of each kind beside two that are well; what the machine failed is tried twice, a hook's mistake once."""
-    failing = {"raise": 1, "exit": 1, "vanish": 1, "memory": 2, "kill": 2}
+    failing = {"raise": 1, "exit": 1, "vanish": 1, "memory": 2, "kill": 2, "busy": 2}
     arms = [f"trainer.optimizer.lr={0.002 + 0.001 * index:g}" for index in range(len(failing))]
     for arm, what in zip(arms, failing, strict=True):
         project.order(arm, 0, 7, what)
@@ -55,10 +57,10 @@ def test_runs_that_raise_leave_die_or_run_out_of_memory_stop_no_other(project: W
         )
     counted.check("the others finish", project.states().count("finished") == 2)
     counted.all_good()
-    assert "5 of 7 runs failed:" in done.stderr and "Traceback" not in done.stderr + done.stdout, done.stderr
+    assert "6 of 8 runs failed:" in done.stderr and "Traceback" not in done.stderr + done.stdout, done.stderr
     for told in ("killed by signal 9", "ValueError: no gradient today", "memory is out", "without a result"):
         assert told in done.stderr, done.stderr
-    assert done.stderr.count("tried once more") == 2
+    assert done.stderr.count("tried once more") == 3
     assert "Baseline watched" in done.stdout, "the report of what is there"
 
 
@@ -110,6 +112,63 @@ def test_a_killed_fork_server_costs_each_run_one_try(tiny_template: Path, tmp_pa
         os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
         assert process.wait(120) == 0, project.said()
     assert all(trained_once(project).values()) and project.states() == ["finished"] * 2
+
+
+def fork_server_of(sweep: int) -> int | None:
+    """A sweep's fork server, from /proc."""
+    children = Path(f"/proc/{sweep}/task/{sweep}/children")
+    for pid in children.read_text().split() if children.exists() else []:
+        if "lab.sweep.forkserver" in Path(f"/proc/{pid}/cmdline").read_text():
+            return int(pid)
+    return None
+
+
+def test_a_fork_server_that_is_killed_while_it_loads_costs_one_try(project: Watched) -> None:
+    with project.sweep(*project.words("device.workers=2", rates=1, seeds=1)) as process:
+        until(lambda: fork_server_of(process.pid) is not None)
+        os.kill(fork_server_of(process.pid) or 0, signal.SIGKILL)
+        assert process.wait(120) == 0, project.said()
+    assert project.states() == ["finished"] * 2
+
+
+def test_a_worker_that_answers_no_signal_is_killed_by_the_second_one(tiny_template: Path, tmp_path: Path) -> None:
+    project = watched(tiny_template, tmp_path / "watched", 60, 0.05)
+    with project.sweep(*project.words("device.workers=2", rates=1, seeds=1)) as process:
+        until(lambda: len(project.sittings()) == 2)
+        os.kill(project.sittings().popitem()[1][0], signal.SIGSTOP)
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+        assert process.wait(10) == 130, project.said()
+    assert "the sweep was stopped\ntype the same again to go on" in project.said()
+    assert not [pid for pids in project.sittings().values() for pid in pids if alive(pid)]
+
+
+def test_an_arm_whose_module_can_not_be_imported_harms_no_other(project: Watched) -> None:
+    (project.root / "broken.py").write_text("raise ValueError('not today')\n\n\nclass Hook: ...\n")
+    (project.root / "conf" / "hooks" / "broken.yaml").write_text("broken:\n  _target_: broken.Hook\n")
+    config = project.root / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("trusted_modules: [witness]", "trusted_modules: [witness, broken]"))
+    project.python(*project.words(rates=0, seeds=1))
+    words = ("run.py", "--multirun", "baseline=watched", "hooks=[witness,broken],[witness,grad_clip],[witness,ema]", "seed=0")
+    done = project.python(*words, status=1)
+    assert "1 of 4 runs failed:" in done.stderr and "ValueError: not today" in done.stderr, done.stderr
+    assert project.states() == ["finished"] * 3
+
+
+def test_a_run_that_prints_without_line_ends_is_cut_into_lines() -> None:
+    out, to_out = os.pipe()
+    pipe = Pipe(1, out, error=False)
+    os.set_blocking(out, False)
+    os.write(to_out, b"10 %\r20 %\r\nthe end of a li")
+    assert [each.text for each in pipe.lines()] == ["10 %", "20 %"]
+    os.write(to_out, b"ne\n" + b"x" * 40_000)
+    assert [each.text for each in pipe.lines()] == ["the end of a line"]
+    os.write(to_out, b"x" * 40_000)
+    assert [len(each.text) for each in pipe.lines()] == [80_000] and pipe.unread == b""
+    os.close(to_out)
+    assert pipe.rest() == [] and pipe.ended
+    os.close(out)
 
 
 def test_a_slot_is_a_thread_count_or_a_card(monkeypatch: pytest.MonkeyPatch) -> None:

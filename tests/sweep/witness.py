@@ -50,6 +50,8 @@ def obey(what):
         raise ValueError("no gradient today")
     if what.startswith("exit"):
         sys.exit(0)
+    if what.startswith("busy"):
+        sys.exit(75)  # what a run leaves with that another process has
     if what.startswith("vanish"):
         os._exit(0)
     if what.startswith("memory"):
