@@ -50,11 +50,6 @@ def study_of(overrides: Sequence[str]) -> str | None:
     return name_of_study(named[-1]) if named else None
 
 
-def without_study(overrides: Sequence[str]) -> list[str]:
-    """The overrides that Hydra composes: it would take a study's name for one of the options in conf/study."""
-    return [each for each, read in zip(overrides, parse(overrides), strict=True) if read.key_or_group != "study"]
-
-
 def name_of_study(override: Override) -> str:
     text, value = override.input_line or "", override.value()
     if override.is_add() and not override.is_force_add():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,10 @@ from lab.errors import LabError
 from lab.signals import leave_on_interrupt
 
 if TYPE_CHECKING:  # it brings Hydra, which a report doesn't need
+    from lab.results.facts import Facts
     from lab.sweep.plan import Plan
 
+LARGEST = 1 << 28  # bytes of plan.json
 HERE = Path(__file__).resolve().parents[2]  # the folder that holds this lab: the child runs the same code, wherever the sweep was typed
 
 
@@ -43,7 +46,7 @@ def report(plan: Plan, root: Path, folder: Path) -> None:
 
 def tell(root: Path, folder: Path, baseline: str, cohort: str) -> None:
     """Build the report of one baseline, this cohort first; print it in brief, and write it into the sweep's folder."""
-    from lab.files import write_file
+    from lab.files import read_json, write_file
     from lab.results.collect import load
     from lab.results.curves import curves
     from lab.results.forms import FORMATS, print_report
@@ -55,11 +58,21 @@ def tell(root: Path, folder: Path, baseline: str, cohort: str) -> None:
     facts = facts_of(build(root, baseline, here=lambda known: cohort, lab=lab))
     console = Console().rich
     console.print()  # apart from what the sweep said
-    print_report(facts, console, brief=(folder / "report.html").relative_to(root).as_posix())
+    own = of_the_sweep(facts, {row["arm_id"] for row in read_json(folder / "plan.json", LARGEST)["rows"]})
+    others = sum(len(all_.arms) - len(its.arms) for all_, its in zip(facts.sections, own.sections, strict=True))
+    print_report(own, console, brief=(folder / "report.html").relative_to(root).as_posix())
+    if others:
+        console.print(f"{others} more arm{'s' * (others != 1)} under this pin: python -m lab report --baseline {baseline}")
     sys.stdout.flush()
     drawn = curves(lab, facts)
     for form in ("md", "html"):
         write_file(folder / f"report{FORMATS[form].suffix}", FORMATS[form].make(facts, drawn))
+
+
+def of_the_sweep(facts: Facts, arm_ids: set[str]) -> Facts:
+    """The same facts with this sweep's arms alone; what is corrected stays over all of them."""
+    sections = (replace(each, arms=tuple(arm for arm in each.arms if arm.arm_id in arm_ids)) for each in facts.sections)
+    return replace(facts, sections=tuple(sections))
 
 
 def main(words: list[str]) -> int:

@@ -223,7 +223,7 @@ def test_a_study_whose_declaration_is_damaged_marks_its_verdicts(store: Store) -
     (path,) = (store.root / "runs/demo/studies").glob("*.json")
     path.write_text(path.read_text().replace("ema", "emu"))
     assert arm(store).reading.startswith(
-        "model.norm=rmsnorm: better (the declaration of its study is damaged, so its family may be larger). "
+        "model.norm=rmsnorm: better (the declaration of its study is damaged or gone, so its family may be larger). "
     )
     assert any(path.name in line for line in told(store).lists["Left out"])
 

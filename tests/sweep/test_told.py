@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.files import read_json, write_json
 from lab.sweep import told
 from lab.sweep.frozen import freeze
 from lab.sweep.plan import make_plan
@@ -22,12 +23,15 @@ COHORT = "c" * 64
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A baseline and an arm on three seeds."""
+    """A baseline and two arms on three seeds; the sweep is of the first of them."""
     made = Store(tmp_path)
     for seed in range(3):
         made.run("baseline", seed, 2.1 + seed / 100)
-        made.run("model/norm=rmsnorm", seed, 2.0 + seed / 100)
+        folder = made.run("model/norm=rmsnorm", seed, 2.0 + seed / 100)
+        made.run("hooks=ema", seed, 2.05 + seed / 100)
     (tmp_path / "multirun" / "sweep").mkdir(parents=True)
+    rows = [{"arm_id": read_json(folder / "manifest.json")["arm_id"]}]
+    write_json(tmp_path / "multirun" / "sweep" / "plan.json", {"rows": rows})
     return made
 
 
@@ -45,8 +49,9 @@ def test_the_verdicts_are_told_in_brief_and_written_whole(
     assert told.main([str(store.root), str(folder), "demo", COHORT]) == 0
     said = capsys.readouterr()
     assert "rmsnorm" in said.out and "everything else: multirun/sweep/report.html" in said.out and not said.err
+    assert "hooks=ema" not in said.out and "1 more arm under this pin: python -m lab report --baseline demo" in said.out
     for name in ("report.md", "report.html"):
-        assert "rmsnorm" in (folder / name).read_text()
+        assert "rmsnorm" in (folder / name).read_text() and "hooks=ema" in (folder / name).read_text()
 
 
 def test_a_report_that_fails_says_why_and_how_to_go_on(tiny: Project, capfd: pytest.CaptureFixture[str]) -> None:

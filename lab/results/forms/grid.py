@@ -49,7 +49,7 @@ def sheet_grid(sheet: Sheet, width: int) -> tuple[list[str], Table]:
             sizes.pop(key, None)
     room = max(LEAST, room_for_names(sizes, width))
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    kept = []
+    kept: list[list[str]] = []
     for (name, *texts), right in zip(columns, sheet.right, strict=True):
         if name in sizes:
             first = not kept

@@ -16,6 +16,8 @@ from lab.sweep.watcher import Ending
 
 OUTCOMES = ("finished", "diverged", "found")  # what a verdict can be given on
 
+OVERDUE = 0.1  # of its usual time, a run that takes longer than usual is taken to need still
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -69,7 +71,7 @@ class Course:
         """A row has its outcome."""
         self.state[row.number] = ending.status
         began = self._started.pop(row.number, None)
-        if began is not None and ending.status in ("finished", "diverged"):
+        if began is not None and ending.status == "finished":  # one that diverged at once sets no pace
             self._seconds.setdefault(row.arm_id, []).append(now - began)
         if ending.failed:
             self.failures.append(Failure(row, ending.said, ending.tries))
@@ -131,7 +133,7 @@ class Course:
         usual = fmean(each for arm in self._seconds.values() for each in arm)
         long = {arm: fmean(seconds) for arm, seconds in self._seconds.items()}
         rows = [(row, long.get(row.arm_id, usual)) for row in self.rows]
-        slots = [max(0.0, each - now + self._started[row.number]) for row, each in rows if row.number in self._started]
+        slots = [max(OVERDUE * each, each - now + self._started[row.number]) for row, each in rows if row.number in self._started]
         slots += [0.0] * (max(1, self.slots) - len(slots))
         heapify(slots)
         for row, each in rows:
