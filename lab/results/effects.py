@@ -2,7 +2,8 @@
 
 An effect is a contrast of cells, and each seed gives it one value: seeds, not cells, are what is repeated. A main effect is the mean,
 over all levels of the other factors, of a level minus the baseline's level; an interaction is by how much one such difference moves
-with the other factor. A seed at which a cell of it diverged gives no value, and bars a plain word, as for an arm.
+with the other factor. A seed at which a cell of it diverged gives no value, and bars a plain word, as for an arm. So does a cell that was
+asked for before the factorial was declared (picked.py).
 """
 
 from __future__ import annotations

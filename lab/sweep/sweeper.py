@@ -74,4 +74,5 @@ def refuse_failed(plan: Plan, failed: Sequence[Failed], root: Path) -> None:
         names = "\n".join(
             f"  {row.job.label} seed {row.job.seed}: {row.folder.path.relative_to(root).as_posix()}\n    {said}" for row, said in rows
         )
-        raise SweepFailed(f"{len(failed)} of {len(plan.rows)} runs failed:\n{names}\ntype the same again to train what is missing")
+        what = "failed" if not any(said.startswith("undecided: ") for _, said in rows) else "failed, or can't be judged"
+        raise SweepFailed(f"{len(failed)} of {len(plan.rows)} runs {what}:\n{names}\ntype the same again to train what is missing")

@@ -18,6 +18,7 @@ from lab.store.machine import bits_of_machine
 from lab.store.runs import status_of
 from lab.store.twins import Listed, folder_of, listed
 from lab.sweep.frozen import MULTIRUN, about_sweep, conf_digest, words_of
+from lab.sweep.looks import is_over
 from lab.sweep.manner import Manner, read_manner
 from lab.sweep.plan import Plan, Row, choice_of, make_plan
 from lab.sweep.snapshot import CODE, digest
@@ -57,7 +58,7 @@ def cut_off(root: Path, typed: Sequence[str], say: Callable[[str], None]) -> Pat
         say(f"{folder.relative_to(root).as_posix()} isn't as it was frozen: planned anew")
         return None
     plan = thaw(folder, root)
-    if all(row.status in ("finished", "diverged") for row in plan.rows):
+    if all(row.status in ("finished", "diverged") for row in plan.rows) or is_over(folder, plan.id):
         return None
     if any(row.status == "failed" and failed_by_itself(row) for row in plan.rows):
         return None
