@@ -16,7 +16,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from lab.files import write_file
+from lab.files import read_json, write_file
 
 SCHEMA = 1
 LONGEST_DIFF = 200_000
@@ -29,6 +29,8 @@ PAIRED = {
 }  # the counts of a pairing, none above the first
 HERE = ("same_draws", "other", "only_here")  # its names of the run's tensors
 LISTED = (*HERE, "only_baseline")
+WHEN_COPIED = ".git-when-copied.json"
+FROZEN = Path(__file__).resolve().parents[2] / WHEN_COPIED  # beside the lab/ that runs
 PACKAGES = ("hydra-core", "numpy", "omegaconf", "pandas", "rich", "safetensors", "scipy", "torch")
 
 
@@ -70,7 +72,13 @@ def packages() -> dict[str, str]:
 
 
 def git_state(root: Path) -> GitState | None:
-    """The commit, and the difference of the working tree from it; None outside a git checkout."""
+    """The commit, and the difference of the working tree from it; None outside a git checkout.
+
+    For code that was copied away, as a sweep's, what stood there then: the checkout may have moved on since.
+    """
+    if FROZEN.exists():
+        kept = read_json(FROZEN)["git"]
+        return None if kept is None else GitState(**kept)
     if shutil.which("git") is None:
         return None
     commit = _git(root, "rev-parse", "HEAD")

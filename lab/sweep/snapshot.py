@@ -10,10 +10,13 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from lab.ablate.codemap import LAB, file_of
 from lab.errors import StoreError
+from lab.files import write_json
+from lab.store.manifest import WHEN_COPIED, git_state
 
 CODE = "code"
 LEFT_OUT = shutil.ignore_patterns(".*", "*.tmp")
@@ -52,6 +55,8 @@ def take(folder: Path, root: Path, trusted: Iterable[str]) -> str:
             shutil.copytree(source, beside / name, ignore=LEFT_OUT)
         else:
             shutil.copy2(source, beside / name)
+    git = git_state(root)
+    write_json(beside / WHEN_COPIED, {"git": None if git is None else asdict(git)})  # what the runs' manifests say
     found = digest(beside)
     with suppress(FileNotFoundError):
         place.rename(aside)

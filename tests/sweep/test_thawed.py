@@ -138,6 +138,23 @@ def test_other_words_for_the_same_runs_find_the_same_sweep_and_carry_it_out_thei
     assert (thawed.id, thawed.manner) == (folder.name[-8:], Manner())
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="not run: no git here")
+def test_a_runs_manifest_has_the_commit_that_its_code_was_copied_at(tiny: Project) -> None:
+    def git(*words: str) -> str:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        return subprocess.run(["git", *identity, *words], cwd=tiny.root, capture_output=True, text=True, check=True).stdout.strip()
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "one")
+    typed, first = ["baseline=tiny", "seed=0"], git("rev-parse", "HEAD")
+    freeze(make_plan(tiny.composer(), typed, ""), tiny.root, typed)
+    git("commit", "-qm", "two", "--allow-empty")
+    tiny.python("run.py", "--multirun", *typed)
+    (folder,) = run_folders(tiny.root)
+    assert read_json(folder.manifest)["git"]["commit"] == first != git("rev-parse", "HEAD")
+
+
 @pytest.mark.parametrize("file", ["plan.json", "code/lab/experiment.py", "sweep.json"])
 def test_a_sweep_that_is_not_as_it_was_frozen_is_planned_anew(frozen: tuple[Project, list[str], Path], file: str) -> None:
     project, typed, folder = frozen
