@@ -46,12 +46,19 @@ class Pipe:
     ended: bool = False  # nobody writes any more
 
     def lines(self) -> list[Said | Gone]:
-        """The lines that stand in it now."""
+        """The whole lines that stand in it now."""
+        return self._split(self._read())
+
+    def _read(self) -> bytes:
+        """What stands in it now; nothing where nothing does, or nobody writes any more."""
         try:
             data = os.read(self.descriptor, LONGEST)
         except BlockingIOError:
-            return []
+            return b""
         self.ended = not data
+        return data
+
+    def _split(self, data: bytes) -> list[Said | Gone]:
         *whole, self.unread = LINE_END.split(self.unread + data)
         if len(self.unread) > LONGEST:  # whoever writes no line ends is cut
             whole, self.unread = [*whole, self.unread], b""
@@ -60,8 +67,8 @@ class Pipe:
     def rest(self) -> list[Said | Gone]:
         """All that is left in it when its process is gone, the last line too where it has no end."""
         found: list[Said | Gone] = []
-        while more := self.lines():
-            found += more
+        while data := self._read():
+            found += self._split(data)
         left = [Said(self.number, self.unread.decode(errors="replace"), self.error)] if self.unread else []
         return found + left
 

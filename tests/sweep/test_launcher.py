@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from lab.files import read_rows
 from lab.store.layout import run_folders
 from lab.store.runs import verify
-from lab.sweep.children import Pipe
+from lab.sweep.children import LONGEST, Pipe
 from lab.sweep.slots import VISIBLE, slots_of
 from tests.cases import Cases
 from tests.conftest import Project
@@ -166,8 +167,11 @@ def test_a_run_that_prints_without_line_ends_is_cut_into_lines() -> None:
     assert [each.text for each in pipe.lines()] == ["the end of a line"]
     os.write(to_out, b"x" * 40_000)
     assert [len(each.text) for each in pipe.lines()] == [80_000] and pipe.unread == b""
+    os.write(to_out, b"x" * 60_000)
+    assert pipe.lines() == []
+    os.write(to_out, b"x" * 5_000 + b"the end")
     os.close(to_out)
-    assert pipe.rest() == [] and pipe.ended
+    assert "".join(each.text for each in pipe.rest()) == "x" * 65_000 + "the end" and pipe.ended
     os.close(out)
 
 
@@ -186,3 +190,13 @@ def test_a_slot_is_a_thread_count_or_a_card(monkeypatch: pytest.MonkeyPatch) -> 
     assert [slot[VISIBLE] for slot in slots_of(cuda | {"workers": 3})] == ["0", "1", "0"]
     monkeypatch.setenv(VISIBLE, "GPU-5, GPU-7,GPU-9")
     assert [slot[VISIBLE] for slot in slots_of(cuda)] == ["GPU-5", "GPU-7"]
+
+
+def test_what_a_run_printed_last_is_read_to_its_end_though_it_has_no_line_end() -> None:
+    """More than one read's worth, none of it with a line end: the first piece is no reason to stop."""
+    ours, theirs = socket.socketpair()  # it holds more than a pipe does
+    with ours, theirs:
+        theirs.sendall(b"x" * LONGEST + b"the end")
+        theirs.shutdown(socket.SHUT_WR)
+        said = Pipe(1, ours.fileno(), error=True).rest()
+    assert "".join(each.text for each in said).endswith("the end")
