@@ -37,7 +37,7 @@ from lab.config.options import OptionFiles
 from lab.config.ranges import nearest
 from lab.errors import ConfigError, LabError
 from lab.sweep.declared import Declared, read_study, require_member
-from lab.sweep.designs.list_of_arms import with_arms_as_words
+from lab.sweep.designs.list_of_arms import ARMS, FLAG, with_arms_as_words
 from lab.sweep.listed import refuse_study_of_a_verb
 from lab.sweep.manner import read_manner
 
@@ -137,8 +137,14 @@ def settle(arguments: Namespace) -> Tally | None:
         raise ConfigError("--cfg shows one composition, --multirun makes many\nleave one of them out; `python -m lab plan` shows a sweep")
     if arguments.multirun:
         words.check_single(arguments.overrides, OptionFiles(ROOT / "conf"))  # Hydra composes these before it asks our sweeper
-        read_manner(arguments.overrides)
+        manner, _ = read_manner(arguments.overrides)
+        if manner.launcher != "local":
+            from lab.sweep.remote.engines import require_ready  # before Hydra composes the launcher's settings: its words name no way out
+
+            require_ready(manner, ROOT)
         return None
+    if any(word.startswith(ARMS) for word in arguments.overrides):
+        raise ConfigError(f"{FLAG} lists the arms of a sweep, and this is one run\nadd --multirun, or leave it out")
     composer = Composer(ROOT)
     declared, typed = in_study(composer, arguments.overrides)
     composition = composer.compose(typed)

@@ -29,8 +29,8 @@ runs/ but prepared data, and nothing counts as a run.
   lab bench --sweep
       baseline and 7 arms on 5 seeds as a sweep, and the same 40 runs one after
       the other in one process, to the bit: runs per hour both ways, their ratio,
-      and what of the time isn't training steps (half an hour on two cores; with
-      --steps 50 five minutes, of which more goes into starts and evaluations)
+      and what of the time isn't training steps (fifty minutes on two cores; with
+      --steps 100 nine, of which more goes into starts and evaluations)
   lab bench --plan
       how long 300 runs take to be planned, refused, and found finished with their
       report, each in a fresh process, and the most memory that it takes
@@ -174,6 +174,7 @@ def add_runs(verb: Verb) -> None:
     each.add_argument("which", metavar="RUN", help="its folder, or some of its name or id")
     each = verb("plan", verbs.plan, "what a sweep would run, what is finished, what it costs")
     each.add_argument("overrides", nargs="*", metavar="KEY=VALUES", help="as after `python run.py --multirun`")
+    each.add_argument("-m", "--multirun", action="store_true", help=argparse.SUPPRESS)  # the sweep's own words may be pasted whole
     each.add_argument("--arms", metavar="FILE", help="exactly the arms that this YAML file lists, one change each (docs/designs.md)")
     each = verb("pin", verbs.pin, "pin another baseline, written to conf/baseline/")
     each.add_argument("name", metavar="NAME", help="of the new baseline")
@@ -186,7 +187,7 @@ def add_proofs(verb: Verb) -> None:
     each = verb("bench", verbs.bench, "how fast a composition trains here, and against another one")
     each.formatter_class, each.epilog = argparse.RawDescriptionHelpFormatter, BENCH
     each.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as after `python run.py`; any number of changes")
-    each.add_argument("--steps", type=int, metavar="N", help="training steps to time (default: 40; of --sweep: 400 a run)")
+    each.add_argument("--steps", type=int, metavar="N", help="training steps to time (default: 40; of --sweep: 1000 a run)")
     each.add_argument("--against", nargs="+", metavar="WORDS", help="another composition's overrides, all of them; comes last")
     each.add_argument(
         "--store", type=int, nargs="?", const=10_000, metavar="RUNS", help="instead: how fast a made-up store is read (default: 10000 runs)"

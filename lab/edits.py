@@ -7,7 +7,6 @@ process of its own. Imports no torch.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from lab.config.diff import Change
 from lab.config.identity import arm_id, run_identity
 from lab.errors import MachineError, OneChangeError, StoreError
 from lab.files import sha256_of, write_json
+from lab.processes import with_code
 from lab.request import Identified
 from lab.store.layout import run_folder, store
 from lab.store.runs import verify
@@ -125,9 +125,8 @@ def start_replay(root: Path, asked: dict[str, Any]) -> None:
     """Run `python -m lab.replay` on a frozen question. Raises MachineError when it fails; what it finds lies in certificates/."""
     with tempfile.TemporaryDirectory(prefix="lab-replay-", ignore_cleanup_errors=True) as folder:
         write_json(Path(folder) / "asked.json", asked)
-        path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
         words = [sys.executable, "-m", "lab.replay", str(Path(folder) / "asked.json")]
-        done = subprocess.run(words, cwd=root, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(words, cwd=root, env=with_code(LAB.parent), stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise MachineError(f"the baseline could not be replayed under today's code:\n{done.stderr.strip()[-2000:]}")
 

@@ -69,7 +69,7 @@ def test_the_standard_study_is_the_baseline_and_seven_arms_of_nano_on_five_seeds
     jobs = jobs_of(tallies, tmp_path, study)
     assert len(jobs) == 40 and len({(job.label, job.seed) for job in jobs}) == 40
     assert all(len(job.changes) == (job.label != "baseline") for job in jobs)
-    assert {job.config["trainer"]["tokens"] for job in jobs} == {400 * 12 * 64}
+    assert {job.config["trainer"]["tokens"] for job in jobs} == {1000 * 12 * 64}
     assert {job.config["device"]["threads"] for job in jobs} == {1}
     assert words_of(study, tallies)[1:] == [
         "model/norm=layernorm,rmsnorm",

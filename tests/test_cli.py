@@ -160,7 +160,7 @@ def test_one_run_is_listed_shown_reported_and_costs_the_next(lab: Lab) -> None:
         shown = lab("show", word)
         assert "baseline of `tiny` in study `screening`: the first" in shown and "20 steps of 64 tokens" in shown
     assert f"{result['metrics']['validation_bits_per_byte']:,.6g}" in shown and "checkpoint/step-00000020.safetensors" in shown
-    assert re.search(r"^1 of 2 runs to train: about \d+ s on this machine$", lab("plan", "baseline=tiny"), re.MULTILINE)
+    assert re.search(r"^1 of 2 runs to train: about \d+ s on this machine(, \d at once)?$", lab("plan", "baseline=tiny"), re.MULTILINE)
 
     markdown = lab("report", "--baseline", "tiny", "--format", "md")
     assert markdown.startswith("# Baseline tiny\n") and f"| {bits} |" in markdown

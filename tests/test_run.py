@@ -58,6 +58,7 @@ MALFORMED = {
     "seed=0,1": ("lists several values", "--multirun"),
     "model.n_layers": ("can't read the override", "expected key=value"),
     "model.n_layers=[3": ("can't read the override",),
+    "hooks=grad_clip,": ("can't read the override 'hooks=grad_clip,'", "a value is missing beside a comma"),
     "data=text": ("data.path must be given", "add data.path=VALUE"),
     "baseline=nosuch": ("no option 'nosuch'", "python -m lab pin NAME"),
     "~baseline": ("nothing can be removed",),

@@ -6,7 +6,6 @@ Owns how a bench starts a child in a project of its own. Reads and compares no r
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 import time
@@ -15,20 +14,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import lab
+from lab.ablate.codemap import LAB
 from lab.errors import LabError, StoreError
 from lab.files import read_json, write_json
+from lab.processes import with_code
 from lab.request import Job
-
-CODE = Path(lab.__file__).resolve().parents[1]
 
 
 def must(root: Path, *words: str) -> None:
     """`python WORDS` in a project, silent. Raises StoreError with its last lines where it fails."""
-    paths = [str(CODE), *([os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else [])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(
-        [sys.executable, *words], cwd=root, env=environment, capture_output=True, text=True, errors="replace", check=False
+        [sys.executable, *words], cwd=root, env=with_code(LAB.parent), capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])

@@ -7,7 +7,6 @@ measurement is a fresh process, its start and its imports included. `python -m l
 from __future__ import annotations
 
 import json
-import os
 import resource
 import runpy
 import shutil
@@ -24,6 +23,7 @@ from lab.ablate.codemap import LAB
 from lab.bench.ask import NO_ROOM, no_folder, tell, temporary_folder
 from lab.bench.memory import peak_memory_bytes
 from lab.errors import ConfigError, OneChangeError, StoreError
+from lab.processes import with_code
 
 SCHEMA = 1
 PROJECT = ("conf", "hydra_plugins", "run.py")
@@ -98,12 +98,11 @@ def fresh(project: Path, what: str, words: Sequence[str]) -> dict[str, Any]:
     """One measurement in a process of its own; `whole` is what its starter waited."""
     file = project / "measured.json"
     file.unlink(missing_ok=True)
-    paths = [str(LAB.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "lab.bench.plan", str(file), str(project), what, *words],
         cwd=project,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        env=with_code(LAB.parent),
         capture_output=True,
         text=True,
         errors="replace",

@@ -30,8 +30,8 @@ from lab.train.stopwatch import WARM_UP_STEPS
 
 SCHEMA = 1
 NAME = "bench"
-STEPS = 400  # of each run: a short budget, some 25 s on one core
-PARTS = 4  # how often a run is evaluated and checkpointed, as in conf/trainer/default.yaml
+STEPS = 1000  # of each run, as many as conf/trainer/default.yaml gives: some 50 s on one core
+LOOKS, CHECKPOINTS = 2, 4  # evaluated and checkpointed so often: the first as conf/trainer/fast.yaml has it, the second as default.yaml
 FEWEST = 2 * WARM_UP_STEPS  # a run's steps are timed once it is warm
 SEEDS = 5
 PER_STEP = 12 * 64
@@ -75,8 +75,8 @@ class Study:
 
     def pinned(self) -> list[str]:
         """The words that pin it."""
-        part = max(1, self.steps // PARTS)
-        budget = [f"trainer.tokens={self.steps * self.per_step}", f"trainer.evaluation.every={part}", f"trainer.checkpoint.every={part}"]
+        every = {"evaluation": max(1, self.steps // LOOKS), "checkpoint": max(1, self.steps // CHECKPOINTS)}
+        budget = [f"trainer.tokens={self.steps * self.per_step}", *(f"trainer.{what}.every={steps}" for what, steps in every.items())]
         seeds = ",".join(map(str, range(self.seeds)))
         return [*self.settings, *budget, f"judgement.looks=[{self.seeds}]", f"judgement.seeds=[{seeds}]"]
 

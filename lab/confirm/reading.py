@@ -6,7 +6,6 @@ The order is the point: every run is verified first, then the reading is written
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.ablate.codemap import code_map, require_fresh
+from lab.ablate.codemap import LAB, code_map, require_fresh
 from lab.confirm.journal import add
 from lab.data.untouched import Untouched, untouched
 from lab.errors import MachineError, StoreError
 from lab.files import read_json, write_json
+from lab.processes import with_code
 from lab.replay.ask import Original, original
 from lab.request import Identifier, read_corpus
 from lab.store.layout import RunFolder, cache
@@ -34,9 +34,8 @@ def ask(root: Path, runs: Sequence[RunFolder], journal: Path, row: Mapping[str, 
         scratch = Path(folder)
         asked = {"root": str(root), "runs": [str(run.path) for run in runs], "journal": str(journal), "row": dict(row)}
         write_json(scratch / "asked.json", asked | {"scratch": folder})
-        path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
         words = [sys.executable, "-m", "lab.confirm", str(scratch / "asked.json")]
-        done = subprocess.run(words, cwd=root, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(words, cwd=root, env=with_code(LAB.parent), stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
             raise MachineError(f"the test range could not be read:\n{done.stderr.strip()[-2000:]}")
         found = read_json(scratch / "found.json")

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.ablate.codemap import LAB
+from lab.processes import with_code
 from lab.runner import MACHINE, train_frozen, warm
 
 LONGEST = 65_536  # bytes of what is read at once; a request has some hundreds
@@ -42,12 +43,11 @@ class ForkServer:
         """Start it on the lab/ in the folder `code`. `warm_up`: a job file whose code and text are read once, for all children."""
         self._ours, theirs = socket.socketpair()
         words = [sys.executable, "-m", "lab.sweep.forkserver", str(theirs.fileno()), str(Path.cwd()), str(warm_up or "")]
-        path = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
         # in a session of its own: a Ctrl-C in the terminal reaches the runs through the sweep alone
         self._process = subprocess.Popen(
             words,
             cwd=code,
-            env={**os.environ, **environment, "PYTHONPATH": path},
+            env=with_code(code, **environment),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             start_new_session=True,

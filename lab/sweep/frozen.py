@@ -19,7 +19,7 @@ from lab.store.layout import store
 from lab.store.machine import bits_of_machine
 from lab.store.studies import declare, file_name, grown, read_earlier, studies
 from lab.sweep.designs.laid import declared_arm, design_of, factors_of
-from lab.sweep.designs.list_of_arms import WORD
+from lab.sweep.designs.list_of_arms import ARMS
 from lab.sweep.plan import Plan, Row
 from lab.sweep.snapshot import CODE, digest, digest_now, take
 
@@ -103,12 +103,12 @@ def words_of(typed: Sequence[str]) -> list[str]:
 
 def from_anywhere(word: str) -> str:
     """A word that names a file seen from the shell's folder, as it is seen from everywhere; of a file of arms its content too."""
-    if not word.startswith((WORD, TEXT)):
+    if not word.startswith((ARMS, TEXT)):
         return word
     path = Path(str(words.parse([word])[0].value())).absolute()
     if word.startswith(TEXT):
         return f"{TEXT}{path}"
-    return f"{WORD}{path} {sha256_file(path) if path.is_file() else 'not there'}"
+    return f"{ARMS}{path} {sha256_file(path) if path.is_file() else 'not there'}"
 
 
 def next_number(root: Path) -> int:

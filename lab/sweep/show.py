@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from statistics import fmean
 
@@ -17,6 +18,7 @@ from lab.store.layout import run_folders
 from lab.store.plain import plain
 from lab.store.runs import read_result, status_of
 from lab.sweep.plan import Plan, Row
+from lab.sweep.slots import slots_of
 
 WIDEST_ARM = 32  # columns for an arm's label; a longer one is folded
 
@@ -53,13 +55,24 @@ def missing_of(plan: Plan) -> list[Row]:
 
 def left_to_train(plan: Plan) -> str:
     """How many runs are still to be trained, and how long that will take where it can be known."""
-    missing = len(missing_of(plan))
+    rows = missing_of(plan)
+    missing, running = len(rows), sum(row.status == "running" for row in rows)
     if not missing:
         return f"nothing to train: all {len(plan.rows)} runs are there"
     seconds = seconds_of_a_run(plan)
-    cost = "their cost is unknown until one has finished" if seconds is None else f"about {duration(seconds * missing)} on this machine"
+    cost = "their cost is unknown until one has finished" if seconds is None else about(plan, missing, seconds)
     most = "at most " if plan.untried or plan.manner.until == "decided" else ""  # an inert edit leaves the baseline's runs as they are
-    return f"{most}{missing} of {len(plan.rows)} runs to train: {cost}"
+    others = f"; {running} of them train{'s' * (running == 1)} now, in another process" if running else ""
+    return f"{most}{missing} of {len(plan.rows)} runs to train: {cost}{others}"
+
+
+def about(plan: Plan, missing: int, seconds: float) -> str:
+    """How long so many runs of so many seconds take where this sweep runs them; on a cluster nobody here knows how many run at once."""
+    if plan.manner.launcher != "local":
+        return f"about {duration(seconds * missing)}, if they ran here one after the other"
+    at_once = min(missing, len(slots_of(plan.rows[0].job.config["device"])))
+    beside = f", {at_once} at once" if at_once > 1 else ""
+    return f"about {duration(seconds * ceil(missing / at_once))} on this machine{beside}"
 
 
 def labels(plan: Plan) -> list[str]:

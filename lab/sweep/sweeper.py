@@ -10,6 +10,7 @@ from lab.errors import LabError, MachineError
 from lab.store.console import Console
 from lab.sweep import launcher, told
 from lab.sweep.decided import JUDGED_BY_ARM, require_decidable, until_decided
+from lab.sweep.designs.list_of_arms import as_typed
 from lab.sweep.frozen import declare_family, freeze
 from lab.sweep.judged import Judging
 from lab.sweep.plan import Plan
@@ -30,7 +31,7 @@ class SweepFailed(LabError):
 def sweep(typed: list[str], root: Path) -> None:
     """Run a sweep to its report. Raises LabError: before anything is written when an arm is refused, else at the end."""
     console = Console()
-    command = " ".join(["python run.py --multirun", *(words.shell(each) for each in typed)])
+    command = " ".join(["python run.py --multirun", *(words.shell(each) for each in as_typed(typed))])
     plan, begun = plan_or_thaw(root, typed, command, console.say, replay=True)
     judging = Judging(plan, root) if plan.manner.design in JUDGED_BY_ARM else None
     try:
@@ -47,7 +48,7 @@ def carry_out(
     """Declare the plan's family, freeze it, and train what is missing. Returns its folder (`begun`: it is frozen there) and what failed."""
     if plan.manner.until == "decided":
         require_decidable(plan)
-    require_ready(plan, root)
+    require_ready(plan.manner, root)
     declare_family(plan, root)
     folder = begun or freeze(plan, root, typed)
     say(plan.sentence())

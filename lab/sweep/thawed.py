@@ -21,6 +21,7 @@ from lab.sweep.frozen import MULTIRUN, about_sweep, conf_digest, words_of
 from lab.sweep.looks import is_over
 from lab.sweep.manner import Manner, read_manner
 from lab.sweep.plan import Plan, Row, choice_of, make_plan
+from lab.sweep.remote.engines import require_settings
 from lab.sweep.snapshot import CODE, digest
 
 LARGEST = 1 << 28  # bytes of a plan: a thousand runs are some 20 MB
@@ -32,6 +33,7 @@ def plan_or_thaw(
 ) -> tuple[Plan, Path | None]:
     """The plan of a sweep: of an unfinished one of the same words as it was frozen, with its folder; else made now. Raises LabError."""
     manner, _ = read_manner(typed)
+    require_settings(manner, root)
     folder = cut_off(root, typed, say) if manner.plan == "found" else None
     if folder is None:
         return make_plan(Composer(root), typed, command, say, replay=replay), None

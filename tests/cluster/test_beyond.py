@@ -10,7 +10,7 @@ import pytest
 from lab.config.options import read_yaml
 from lab.errors import ConfigError, Interrupted, StoreError
 from lab.files import read_json
-from lab.runner import Promise, run
+from lab.runner import CLAIMED, Promise, run
 from lab.store.console import Console
 from lab.store.layout import run_folders
 from lab.sweep.frozen import freeze
@@ -51,6 +51,14 @@ def test_a_typed_setting_stands_above_the_file() -> None:
 def test_a_wrong_setting_is_refused_by_name(typed: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         read_settings(OfRay, "ray", CHECKOUT, [typed])
+
+
+def test_a_wrong_setting_is_refused_by_name_by_a_sweep_and_by_its_plan(tiny: Project) -> None:
+    words = ("baseline=tiny", "hooks=none,grad_clip", "hydra/launcher=slurm", "hydra.launcher.minute=5")
+    said = "hydra.launcher.minute=5: slurm has no setting 'minute': did you mean minutes?\n"
+    for verb in (("run.py", "--multirun"), ("-m", "lab", "plan")):
+        assert tiny.python(*verb, *words, status=2).stderr.startswith(said)
+    assert not (tiny.root / "multirun").exists()
 
 
 def test_a_launcher_that_there_is_not_is_refused_before_anything_is_written(tiny: Project) -> None:
@@ -108,6 +116,10 @@ class Kept:
 
     def started(self, row: Row) -> None: ...
 
+    def waits(self, row: Row, text: str, *, elsewhere: bool) -> None:
+        """Or a screen would show the row as running on."""
+        self.lines.append(text)
+
     def line(self, row: Row, text: str, *, error: bool) -> None:
         self.lines.append(text)
 
@@ -147,9 +159,10 @@ def test_all_arms_of_a_seed_go_to_one_kind_of_node_and_to_the_same_one_next_time
 @pytest.mark.parametrize(
     ("status", "begun", "told", "said"),
     [
-        (None, 2, "the machine failed it; tried once more", "it was lost"),
-        (-9, 2, "killed by signal 9; tried once more", "killed by signal 9"),
-        (74, 2, "the machine failed it; tried once more", "left with exit status 74, and said nothing"),
+        (None, 2, "the machine failed it: tried once more", "it was lost"),
+        (-9, 2, "killed by signal 9: tried once more", "killed by signal 9"),
+        (74, 2, "the machine failed it: tried once more", "left with exit status 74, and said nothing"),
+        (CLAIMED, 2, "the machine failed it: tried once more", "left with exit status 75, and said nothing"),  # and nobody has it
         (GONE, 4, "the cluster asked it to leave; it goes on from its checkpoint", "the cluster asked it to leave too often"),
         (2, 1, "", "left with exit status 2, and said nothing"),
         (0, 1, "", "with exit status 0 and without a result"),

@@ -23,7 +23,7 @@ from lab.store.layout import run_folders
 from lab.sweep.asked import Asked, ask
 from lab.sweep.designs import DESIGNS
 from lab.sweep.designs.factorial import MOST_CELLS
-from lab.sweep.designs.list_of_arms import MOST, with_arms_as_words
+from lab.sweep.designs.list_of_arms import MOST, as_typed, with_arms_as_words
 from lab.sweep.frozen import declaration_of, declare_family
 from lab.sweep.manner import CHOICES
 from lab.sweep.plan import Plan, make_plan
@@ -198,6 +198,8 @@ def test_the_flag_stands_for_the_words() -> None:
         "hydra.sweeper.arms='a.yaml'",
     ]
     assert with_arms_as_words(["hooks=none,ema"]) == ["hooks=none,ema"]
+    for typed in (["seed=1", "--arms", "my arms.yaml"], ["hooks=none,ema"], ["hydra.sweeper.design=list", "change=wide"]):
+        assert as_typed(with_arms_as_words(typed)) == typed
     for words in (["--arms"], ["--arms", "a", "--arms", "b"], ["--arms=a", "hydra.sweeper.arms=b"]):
         with pytest.raises(ConfigError, match="takes one file"):
             with_arms_as_words(words)
@@ -208,9 +210,12 @@ def test_the_flag_is_understood_by_plan_and_by_a_sweep(planned: Project, tmp_pat
     file.write_text("- model/norm=rmsnorm\n")
     assert main(["--root", str(planned.root), "plan", "--arms", str(file), "baseline=tiny", "seed=0"]) == 0
     assert "exactly the listed arms: baseline and 1 arm x 1 seed = 2 runs" in capsys.readouterr().out
+    assert main(["--root", str(planned.root), "plan", "--multirun", "--arms", str(file), "baseline=tiny", "seed=0"]) == 0, "pasted whole"
     file.write_text("- model/norm=rmsnorm\n- model/norm=rmsnorm hooks=ema\n")
     said = planned.python("run.py", "--multirun", "--arms", str(file), "baseline=tiny", status=2).stderr
     assert "1 of its arms can't be tried" in said and "arm 2 (model/norm=rmsnorm hooks=ema): refused: this run makes 2 changes" in said
+    said = planned.python("run.py", "--arms", str(file), "baseline=tiny", status=2).stderr
+    assert said == "--arms lists the arms of a sweep, and this is one run\nadd --multirun, or leave it out\n"
 
 
 # -- leave one out

@@ -258,11 +258,22 @@ def test_a_long_file_is_read_in_parts_and_to_its_end(plan: Plan) -> None:
 # -- how long it takes
 
 
+def test_before_a_run_has_ended_the_time_left_comes_from_how_fast_the_runs_go(plan: Plan) -> None:
+    with Sweep(plan) as sweep:
+        sweep.start(plan.rows[0], plan.rows[1])
+        rows = write(plan.rows[0], {5: 3.0})  # it goes on from a checkpoint: what was done before says nothing of its speed
+        assert "time left: known once a run has got somewhere" in " ".join(sweep.tick(10)[:2])
+        rows.append_row({"step": 10, "tokens": 640, "loss": 2.5, "lr": 0.001})
+        said = " ".join(sweep.tick(10)[:2])  # a quarter of it in 10 s; both were begun 20 s ago, and four wait for two slots
+        assert "about 1:40 min left" in said
+        assert "runs per hour" not in said
+
+
 def test_the_time_left_is_unknown_until_a_run_has_finished_and_then_from_this_sweep_and_its_slots(plan: Plan) -> None:
     with Sweep(plan) as sweep:
         sweep.finish(plan.rows[0], ending=Ending("found", "found"))
         sweep.start(plan.rows[1], plan.rows[2])
-        assert "time left: known once a run of this sweep has finished" in " ".join(sweep.tick(60)[:2])
+        assert "time left: known once a run has got somewhere" in " ".join(sweep.tick(60)[:2])
         sweep.finish(plan.rows[1], plan.rows[2])
         assert "120 runs per hour, about 2:00 min left" in " ".join(sweep.tick(0.5)[:2])  # three are left, of a minute each, in two slots
         sweep.start(plan.rows[3], plan.rows[4])

@@ -6,15 +6,18 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from lab import runner
 from lab.ablate.baseline import pin
 from lab.ablate.rule import count_changes
-from lab.files import read_json, read_rows
-from lab.request import cohort_here, job_of
+from lab.files import read_json, read_rows, write_json
+from lab.request import Identifier, cohort_here, job_of
 from lab.results.collect import load
 from lab.results.curves import curves
 from lab.results.forms import FORMATS
@@ -22,13 +25,13 @@ from lab.results.report import build
 from lab.results.telling import tell
 from lab.runner import run
 from lab.store.console import Console
-from lab.store.layout import RunFolder, run_folders
+from lab.store.layout import RunFolder, cache, run_folders
 from lab.store.runs import status_of
 from lab.store.studies import read_declarations
 from lab.sweep.frozen import declare_family, freeze
 from lab.sweep.launcher import launch
 from lab.sweep.plan import make_plan
-from lab.sweep.show import print_plan
+from lab.sweep.show import left_to_train, print_plan
 from lab.sweep.sweeper import SweepFailed, carry_out, sweep
 from lab.sweep.watcher import Lines
 from tests.conftest import Project
@@ -103,7 +106,13 @@ def test_the_same_sweep_again_finds_every_run_and_trains_nothing(
     print_plan(make_plan(project.composer(), [*SWEEP[2:4], "seed=range(3)"], ""))
     planned = capsys.readouterr().out
     assert re.search(r"^baseline +finished +finished +missing *$", planned, re.MULTILINE)
-    assert re.search(r"^2 of 6 runs to train: about \d+ s on this machine$", planned, re.MULTILINE)
+    assert re.search(r"^2 of 6 runs to train: about \d+ s on this machine(, \d at once)?$", planned, re.MULTILINE)
+    for workers, beside in ((1, ""), (3, ", 2 at once")):
+        print_plan(make_plan(project.composer(), [*SWEEP[2:4], "seed=range(3)", f"device.workers={workers}"], ""))
+        assert re.search(rf"^2 of 6 runs to train: about \d+ s on this machine{beside}$", capsys.readouterr().out, re.MULTILINE)
+    plan = make_plan(project.composer(), [*SWEEP[2:4], "seed=2"], "")
+    taken = replace(plan, rows=(replace(plan.rows[0], status="running"), *plan.rows[1:]))
+    assert re.fullmatch(r"2 of 2 runs to train: .*; 1 of them trains now, in another process", left_to_train(taken))
     print_plan(make_plan(project.composer(), SWEEP[2:], ""))
     assert "nothing to train; next: python -m lab report --baseline tiny" in capsys.readouterr().out
 
@@ -235,7 +244,7 @@ def test_ctrl_c_saves_the_run_that_trains_and_the_same_command_finishes_the_swee
     done = tiny.python(*command)
     assert re.search(r"goes on from step \d+", first.log.read_text())
     assert re.search(r"^\[1/2\] baseline `long`, seed 0: goes on from step \d+ of 300$", done.stdout, re.MULTILINE)
-    assert re.search(r"^1 of 2 runs to train: about \d+ s on this machine$", done.stdout, re.MULTILINE)
+    assert re.search(r"^1 of 2 runs to train: about \d+ s on this machine(, \d at once)?$", done.stdout, re.MULTILINE)
     assert "[2/2] hooks=grad_clip, seed 0: found" in done.stdout
     assert (status_of(first), status_of(second)) == ("finished", "finished")
 
@@ -248,6 +257,22 @@ def test_a_text_that_moves_after_the_plan_was_frozen_is_not_trained_on(tiny: Pro
     assert failed.said.startswith("its code, its text, torch or this machine's settings changed since the sweep was planned")
     assert "hydra.sweeper.plan=new" in capfd.readouterr().err
     assert not run_folders(tiny.root)
+
+
+def test_a_text_that_moves_while_a_sweep_runs_changes_none_of_its_runs(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is forked from a process that has read the text; what it trains on is hashed again."""
+    monkeypatch.setattr(runner, "_read_before", None)
+    plan = make_plan(tiny.composer(), ["baseline=tiny", "seed=0"], "")
+    row, text, file = plan.rows[0], tiny.root / "text.txt", tiny.root / "job.json"
+    write_json(file, {"job": asdict(row.job)})
+    path = list(sys.path)
+    runner.warm(file)
+    monkeypatch.setattr(sys, "path", path)
+    text.write_text(text.read_text().replace("the", "tho", 1))
+    assert runner.identifier(tiny.root).identify(row.job).identity == row.identity
+    assert Identifier(tiny.root).identify(row.job).identity != row.identity
+    shutil.rmtree(cache(tiny.root))
+    assert runner.identifier(tiny.root).identify(row.job).identity != row.identity, "what isn't whole any more is read anew"
 
 
 def test_two_sweeps_of_the_same_words_at_once_kill_nothing_of_each_other(tiny: Project) -> None:

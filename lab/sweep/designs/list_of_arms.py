@@ -28,7 +28,7 @@ from lab.sweep.designs.laid import Laid, Words
 from lab.sweep.listed import makes_an_arm
 
 MOST, FLAG = 200, "--arms"
-WORD, DESIGN = "hydra.sweeper.arms=", "hydra.sweeper.design="
+ARMS, DESIGN = "hydra.sweeper.arms=", "hydra.sweeper.design="
 AS_WRITTEN = "write each arm as a line of words, as typed after `python run.py`, or as a list of words"
 
 
@@ -131,7 +131,15 @@ def with_arms_as_words(typed: Sequence[str]) -> list[str]:
             rest.append(word)
     if not files:
         return rest
-    if len(files) > 1 or not files[0] or any(word.startswith(WORD) for word in rest):
+    if len(files) > 1 or not files[0] or any(word.startswith(ARMS) for word in rest):
         raise ConfigError(f"{FLAG} takes one file\n{FLAG} arms.yaml")
     design = [] if any(word.startswith(DESIGN) for word in rest) else [f"{DESIGN}list"]
-    return [*rest, *design, f"{WORD}{spelling.render(files[0])}"]
+    return [*rest, *design, f"{ARMS}{spelling.render(files[0])}"]
+
+
+def as_typed(words: Sequence[str]) -> list[str]:
+    """A sweep's words as a person writes them: `--arms FILE` in place of what it stands for."""
+    files = [str(spelling.parse([word])[0].value()) for word in words if word.startswith(ARMS)]
+    if not files:
+        return list(words)
+    return [*(word for word in words if not word.startswith(ARMS) and word != f"{DESIGN}list"), FLAG, *files]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab.errors import ConfigError
+from lab.sweep.manner import Manner
 from lab.sweep.plan import Plan, Row
 from lab.sweep.remote.engine import Engine
 from lab.sweep.remote.jobs import LocalJobs, SlurmJobs
@@ -39,13 +40,17 @@ PACKAGES = {"ray": "ray", "slurm": "submitit", "slurm_local": "submitit"}
 SETTINGS = {"ray": OfRay, "slurm": OfSlurm, "slurm_local": OfJobs}
 
 
-def require_ready(plan: Plan, root: Path) -> None:
-    """Raise what is wrong with the settings of a plan's launcher, or that its engine isn't installed, before anything is written."""
-    name = plan.manner.launcher
-    if name == "local":
-        return
-    read_settings(SETTINGS[name], name, root, plan.manner.settings)
-    if importlib.util.find_spec(PACKAGES[name]) is None:
+def require_settings(manner: Manner, root: Path) -> None:
+    """Raise what is wrong with the settings of a launcher beyond this machine."""
+    if manner.launcher != "local":
+        read_settings(SETTINGS[manner.launcher], manner.launcher, root, manner.settings)
+
+
+def require_ready(manner: Manner, root: Path) -> None:
+    """Raise that too, or that the launcher's engine isn't installed, before anything is written."""
+    name = manner.launcher
+    require_settings(manner, root)
+    if name != "local" and importlib.util.find_spec(PACKAGES[name]) is None:
         extra = "ray" if name == "ray" else "slurm"
         raise ConfigError(
             f"hydra/launcher={name} needs {PACKAGES[name]}, which isn't installed here\n"

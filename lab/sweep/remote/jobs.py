@@ -18,6 +18,7 @@ from typing import Any
 
 from lab.errors import MachineError
 from lab.files import read_json
+from lab.processes import search_path
 from lab.sweep.remote.engine import ANY, Left, Task
 from lab.sweep.remote.settings import OfJobs, OfSlurm
 
@@ -35,7 +36,7 @@ class JobsEngine(ABC):
     def __init__(self, settings: OfJobs, code: Path, logs: Path) -> None:
         self.settings, self.logs = settings, logs
         # of one node: what a job runs first is this, before it knows of any lab
-        self.python = f"env PYTHONPATH={shlex.quote(str(code))} {shlex.quote(sys.executable)}"
+        self.python = f"env PYTHONPATH={shlex.quote(search_path(code))} {shlex.quote(sys.executable)}"
         self.jobs: dict[int, tuple[Any, Task]] = {}
 
     @abstractmethod

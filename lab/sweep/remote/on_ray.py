@@ -153,9 +153,8 @@ def asking(program: str, code: Path, kind: str) -> Callable[[], str]:
         import sys
 
         seen = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}  # Ray hides what isn't booked
-        return subprocess.check_output(
-            [sys.executable, "-c", program, kind], cwd=where, env=seen | {"PYTHONPATH": where}, text=True
-        ).strip()
+        seen["PYTHONPATH"] = os.pathsep.join([where, *filter(None, [seen.get("PYTHONPATH")])])
+        return subprocess.check_output([sys.executable, "-c", program, kind], cwd=where, env=seen, text=True).strip()
 
     return ask
 
@@ -170,11 +169,12 @@ def training(task: Task) -> Callable[[], int]:
         import sys
 
         seen = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # Ray sets it; a run sets its own
+        seen["PYTHONPATH"] = os.pathsep.join([where, *filter(None, [seen.get("PYTHONPATH")])])  # the node's own comes behind
         with open(out, "ab") as said, open(err, "ab") as complained:  # noqa: PTH123 - a Path of ours would need our Python on the node
             process = subprocess.Popen(
                 [sys.executable, "-m", "lab.runner", job, str(os.getpid())],
                 cwd=where,  # `-m` looks there first
-                env=seen | {"PYTHONPATH": where},
+                env=seen,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=complained,

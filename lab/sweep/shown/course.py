@@ -6,7 +6,7 @@ Told by a watcher's calls; time is an argument. Only what this sweep trained its
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from statistics import fmean
@@ -17,6 +17,7 @@ from lab.sweep.watcher import Ending
 OUTCOMES = ("finished", "diverged", "found")  # what a verdict can be given on
 
 OVERDUE = 0.1  # of its usual time, a run that takes longer than usual is taken to need still
+LEAST_SEEN = 0.05  # of a run, before its own speed says how long it takes
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Course:
         self.slots = 0  # most runs that were seen at once
         self._started: dict[int, float] = {}
         self._seconds: dict[str, list[float]] = {}  # by arm, of the runs that this sweep trained to their end
+        self._seen: dict[int, tuple[float, float]] = {}  # when a run's first row was seen, and what share of it was done: it may go on
 
     def begin(self, plan: Plan, rows: Sequence[Row], now: float) -> None:
         """These rows come next. Those of an earlier call stay."""
@@ -60,6 +62,7 @@ class Course:
         """A process of this sweep begins on a row."""
         self.state[row.number] = "running"
         self._started[row.number] = now
+        self._seen.pop(row.number, None)
         self.slots = max(self.slots, sum(state == "running" for state in self.state.values()))
 
     def waits(self, row: Row, *, elsewhere: bool) -> None:
@@ -123,15 +126,18 @@ class Course:
         seconds = [each for arm in self._seconds.values() for each in arm]
         return max(1, self.slots) * 3600 / max(fmean(seconds), 1e-3) if seconds else None
 
-    def seconds_left(self, now: float) -> float | None:
+    def seconds_left(self, now: float, done: Mapping[int, float]) -> float | None:
         """About how long the rows that are left will take, in the slots that were seen; None where nothing is known yet.
 
-        An arm takes as long as its own runs did; one that has none as all did. Rows go into the slots as they come free.
+        An arm takes as long as its own runs did; one that has none as all did. Until one has ended, the runs that train say it by how
+        far they came: `done`, the share of each by its number. Rows go into the slots as they come free.
         """
-        if not self._seconds:
+        ended = [each for arm in self._seconds.values() for each in arm]
+        seconds = ended or self.seconds_at_this_speed(now, done)
+        if not seconds:
             return None
-        usual = fmean(each for arm in self._seconds.values() for each in arm)
-        long = {arm: fmean(seconds) for arm, seconds in self._seconds.items()}
+        usual = fmean(seconds)
+        long = {arm: fmean(each) for arm, each in self._seconds.items()}
         rows = [(row, long.get(row.arm_id, usual)) for row in self.rows]
         slots = [max(OVERDUE * each, each - now + self._started[row.number]) for row, each in rows if row.number in self._started]
         slots += [0.0] * (max(1, self.slots) - len(slots))
@@ -140,3 +146,12 @@ class Course:
             if self.state[row.number] == "waiting":
                 heapreplace(slots, slots[0] + each)
         return max(slots)
+
+    def seconds_at_this_speed(self, now: float, done: Mapping[int, float]) -> list[float]:
+        """How long each of this sweep's running runs would take, begun anew, as fast as it went since its first row was seen."""
+        found = []
+        for number in self._started.keys() & done.keys():
+            when, share = self._seen.setdefault(number, (now, done[number]))
+            if done[number] - share >= LEAST_SEEN:
+                found.append((now - when) / (done[number] - share))
+        return found
