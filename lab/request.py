@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from lab.config.diff import say
 from lab.config.identity import arm_id, by_role, change_id, cohort_id, of_role, run_identity
 from lab.data.corpora import Corpus
 from lab.data.prepare import PreparedData, prepare, require_length
-from lab.errors import ConfigError, DataError, LabError
+from lab.errors import ConfigError, LabError
 from lab.files import sha256_of
 from lab.store.abilities import settle_device, told_of_device
 from lab.store.declaration import FACTORIAL
@@ -77,7 +76,8 @@ class Identified:
 
     @property
     def identity(self) -> str:
-        return str(self.manifest["identity"])
+        identity: str = self.manifest["identity"]
+        return identity
 
 
 def job_of(
@@ -154,13 +154,6 @@ class Identifier:
         self.root = root
         self._prepared: dict[str, PreparedData] = {}
         self._code = CodeMaps()
-
-    def take_texts(self, other: Identifier) -> None:
-        """Take what another one has prepared, where its files are still whole: they are hashed again, and the texts aren't read again."""
-        for key, data in other._prepared.items():
-            with suppress(DataError):
-                data.verify()
-                self._prepared[key] = data
 
     def identify(self, job: Job) -> Identified:
         """Prepare the data, map the code, hash what makes the run. Raises DataError, ConfigError, MachineError."""

@@ -39,7 +39,6 @@ ORPHAN_SECONDS = 60.0
 # What `python -m lab.runner` leaves with, for whoever started it, beside the exit statuses of lab/errors.py.
 CLAIMED = 75  # another process trains this run
 MACHINE = 74  # the machine's failure: once more may do
-_read_before: Identifier | None = None  # what `warm` read
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def run(job: Job, console: Console, promised: Promise | None = None) -> dict[str
     `promised` is what a sweep's plan said of the job.
     """
     root = Path(job.root)
-    identified = identifier(root).identify(job)
+    identified = Identifier(root).identify(job)
     if promised is not None:
         promised.require(identified)
     identified = Edits(root, console.say).settle(identified)
@@ -96,14 +95,6 @@ def run(job: Job, console: Console, promised: Promise | None = None) -> dict[str
         raise
     except OSError as error:
         raise MachineError(f"the machine failed this run: {error}\nput that right; the same command goes on") from error
-
-
-def identifier(root: Path) -> Identifier:
-    """For one request, with the texts that this process read before it was forked: what a sweep trains is as it was when it started."""
-    made = Identifier(root)
-    if _read_before is not None and _read_before.root == root:
-        made.take_texts(_read_before)
-    return made
 
 
 def place(identified: Identified) -> Choice:
@@ -209,9 +200,7 @@ def warm(path: Path) -> None:
             importlib.import_module(module)
     targets = [value for path, value in flatten(job.config["data"]).items() if path.endswith("_target_")]
     if job.config["device"]["kind"] == "cpu" and all(str(target).startswith("lab.") for target in targets):
-        global _read_before
-        _read_before = Identifier(Path(job.root))
-        _read_before.identify(job)
+        Identifier(Path(job.root)).identify(job)
 
 
 def leave_with(parent: int) -> None:

@@ -47,7 +47,7 @@ def test_a_sweep_is_timed_against_the_same_runs_and_both_give_the_same_bits(
     before, told = template.files(), []
     measured = bench_sweep(template.root, tiny_study(template), told.append)
     assert json.loads(json.dumps(measured, allow_nan=False)) == measured
-    assert measured["study"] == {"arms": 1, "seeds": 2, "runs": 4, "steps": STEPS, "equal_bits": 4}
+    assert measured["study"] == {"arms": 1, "seeds": 2, "runs": 4, "steps": STEPS, "equal_bits": 4, "evaluation": 10, "checkpoint": 5}
     sweep, one = measured["sweep"], measured["one_by_one"]
     assert len(one["parts"]) == 2 and math.isclose(one["seconds"], sum(one["parts"]))
     assert 0 < one["training_seconds"] < one["seconds"] and 0 < sweep["training_seconds"] < sweep["slots"] * sweep["seconds"]
@@ -70,6 +70,7 @@ def test_the_standard_study_is_the_baseline_and_seven_arms_of_nano_on_five_seeds
     assert len(jobs) == 40 and len({(job.label, job.seed) for job in jobs}) == 40
     assert all(len(job.changes) == (job.label != "baseline") for job in jobs)
     assert {job.config["trainer"]["tokens"] for job in jobs} == {1000 * 12 * 64}
+    assert {(job.config["trainer"]["evaluation"]["every"], job.config["trainer"]["checkpoint"]["every"]) for job in jobs} == {(500, 250)}
     assert {job.config["device"]["threads"] for job in jobs} == {1}
     assert words_of(study, tallies)[1:] == [
         "model/norm=layernorm,rmsnorm",

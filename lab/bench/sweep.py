@@ -28,7 +28,7 @@ from lab.store.machine import cpu
 from lab.store.runs import read_result
 from lab.train.stopwatch import WARM_UP_STEPS
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "bench"
 STEPS = 1000  # of each run, as many as conf/trainer/default.yaml gives: some 50 s on one core
 LOOKS, CHECKPOINTS = 2, 4  # evaluated and checkpointed so often: the first as conf/trainer/fast.yaml has it, the second as default.yaml
@@ -73,10 +73,14 @@ class Study:
     def runs(self) -> int:
         return self.seeds * (len(self.arms) + 1)
 
+    @property
+    def every(self) -> dict[str, int]:
+        """Steps between two points of the curve, and between two checkpoints."""
+        return {"evaluation": max(1, self.steps // LOOKS), "checkpoint": max(1, self.steps // CHECKPOINTS)}
+
     def pinned(self) -> list[str]:
         """The words that pin it."""
-        every = {"evaluation": max(1, self.steps // LOOKS), "checkpoint": max(1, self.steps // CHECKPOINTS)}
-        budget = [f"trainer.tokens={self.steps * self.per_step}", *(f"trainer.{what}.every={steps}" for what, steps in every.items())]
+        budget = [f"trainer.tokens={self.steps * self.per_step}", *(f"trainer.{what}.every={steps}" for what, steps in self.every.items())]
         seeds = ",".join(map(str, range(self.seeds)))
         return [*self.settings, *budget, f"judgement.looks=[{self.seeds}]", f"judgement.seeds=[{seeds}]"]
 
@@ -191,7 +195,8 @@ def found(
     one = sum(each["seconds"] for each in one_by_one)
     told = {
         "schema": SCHEMA,
-        "study": {"arms": len(study.arms), "seeds": study.seeds, "runs": study.runs, "steps": study.steps, "equal_bits": len(swept)},
+        "study": {"arms": len(study.arms), "seeds": study.seeds, "runs": study.runs, "steps": study.steps, "equal_bits": len(swept)}
+        | study.every,
         "device": {"name": cpu()[0], "cores": slots, "threads": 1},
         "sweep": {
             "seconds": seconds,

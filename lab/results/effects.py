@@ -122,8 +122,8 @@ def tell_factor(factor: Factor, place: int, base: Levels | None) -> FactorFacts:
 def tell_cell(cells: Cells, levels: Levels, rules: Pin, seeds: Sequence[int]) -> CellFacts:
     arm = cells.arms[levels]
     runs = cell_runs(arm, rules.measure)
-    average = mean(run.value for run in runs if run.seed in seeds)
-    return CellFacts(cells.labels[levels], arm.arm_id if arm else "", levels, average, runs)
+    values = [run.value for run in runs if run.seed in seeds and run.value is not None]
+    return CellFacts(cells.labels[levels], arm.arm_id if arm else "", levels, len(values), mean(values), runs)
 
 
 def tell(effect: Judged, rules: Pin, smallest_effect: float | None, picked: Picked) -> EffectFacts:

@@ -27,6 +27,7 @@ class CellFacts:
     label: str
     arm_id: str  # empty where none of its runs can be compared
     levels: tuple[str, ...]  # one of each factor, in their order
+    n: int  # seeds that the mean is over
     mean: float | None  # over the pinned seeds that all cells have, where these are two or more; else over its own
     runs: tuple[CellRun, ...]
 

@@ -1,7 +1,7 @@
 """The rows of a plan until each has its outcome: found, left to whoever trains it, begun, begun once more, or failed.
 
-What this machine's launcher (launcher.py) and a cluster's (remote/launcher.py) have in common. Starts no process; where a run is looked
-for, and how it begins, is theirs.
+What this machine's launcher (launcher.py) and a cluster's (remote/launcher.py) have in common, and they are made of it: where a run is
+looked for and how it begins is theirs, and all that is decided stands here once. Starts no process.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lab.sweep.plan import Plan, Row
 from lab.sweep.watcher import Ending, Failed, Watcher, position
 
 ELSEWHERE_SECONDS = 1.0  # between two looks at a run that another process trains
+MOST_MEETINGS = 1  # of a row with other processes that had its run and left it
 
 
 class Crew(ABC):
@@ -31,7 +33,7 @@ class Crew(ABC):
         self.rows = {row.number: row for row in rows}
         self.waiting = deque(self.rows)
         self.elsewhere: dict[int, float] = {}  # rows that another process trains: when to look again
-        self.tries = Counter[int]()
+        self.tries, self.meetings = Counter[int](), Counter[int]()
         self.errors: dict[int, str] = {}  # the first line of what a row's run last complained of, warnings apart
         self.failed: list[Failed] = []
         self.told = 0  # signals that were passed on
@@ -119,12 +121,11 @@ class Crew(ABC):
         said = why or self.errors.get(row.number, "")
         if self.told:
             return self.end(row, Ending("stopped", said))
-        if status == CLAIMED and self.tended(row):
-            self.tries[row.number] -= 1
-            return None
+        if status == CLAIMED:
+            return self.met_another(row)
         if self.goes_on(row, status):
             return self.waiting.append(row.number)
-        lost = status is None or status < 0 or status in (CLAIMED, MACHINE)
+        lost = status is None or status < 0 or status == MACHINE
         if lost and self.tries[row.number] < self.most_tries:
             again = "the machine failed it" if told or not said else said
             self.wait(row, f"{again}: tried once more", elsewhere=False)
@@ -132,17 +133,30 @@ class Crew(ABC):
         said = said or ("it was lost" if status is None else f"left with exit status {status}, and said nothing")
         return self.end(row, Ending("failed", said, self.tries[row.number], told))
 
+    def met_another(self, row: Row) -> None:
+        """Another process had this row's run a moment ago: it is found, waited for, or begun again where that one left it."""
+        self.tries[row.number] -= 1  # the machine failed nothing
+        self.meetings[row.number] += 1
+        if self.tended(row):
+            return
+        if self.meetings[row.number] <= MOST_MEETINGS:
+            self.wait(row, "another process had it, and left it: begun again", elsewhere=False)
+            self.waiting.append(row.number)
+        else:
+            said = f"left with exit status {CLAIMED}, as where another process trains it, and none does"
+            self.end(row, Ending("failed", said, self.meetings[row.number]))
+
     def finish(self, row: Row) -> None:
         """A process says that its run has an outcome: so there is a result, or something else ended it."""
-        why = "something in this run ended its process, with exit status 0 and without a result"
+        tries = self.tries[row.number]
         try:
             result = self.published(row)
-        except LabError as error:
-            result, why = None, f"{why}: {str(error).splitlines()[0]}"
+        except (LabError, OSError) as error:
+            return self.end(row, replace(failed(error), tries=tries))
         if result is None:
-            self.end(row, Ending("failed", why, self.tries[row.number]))
-        else:
-            self.end(row, Ending(str(result["status"]), outcome(result), self.tries[row.number]))
+            why = "something in this run ended its process, with exit status 0 and without a result"
+            return self.end(row, Ending("failed", why, tries))
+        return self.end(row, Ending(str(result["status"]), outcome(result), tries))
 
     def end(self, row: Row, ending: Ending) -> None:
         self.elsewhere.pop(row.number, None)

@@ -109,8 +109,9 @@ class LocalCrew(Crew):
         result = find(row.job, choice)
         return result, result is None and is_claimed(folder_of(choice, row.folder).claim)
 
-    def published(self, row: Row) -> dict[str, Any]:
-        return read_result(folder_of(choice_of(row), row.folder))
+    def published(self, row: Row) -> dict[str, Any] | None:
+        folder = folder_of(choice_of(row), row.folder)
+        return read_result(folder) if folder.result.exists() else None
 
     def begin(self, row: Row) -> None:
         """Start a row's process in a free slot."""

@@ -45,7 +45,20 @@ def print_plan(plan: Plan) -> None:
         for label, states in arms.items():
             table.add_row(Text(label), counts(states))
     console.print(table)
-    console.print(left_to_train(plan) if missing_of(plan) else f"nothing to train; next: python -m lab report --baseline {plan.baseline}")
+    for each in remarks(plan):
+        console.print(Text(f"  {each}"))
+    if missing_of(plan):
+        console.print(left_to_train(plan))
+    else:  # an arm that was trained under another pin is told of once a sweep has asked for it under this one
+        console.print(
+            f"nothing to train; next: python run.py --multirun with the same words, or python -m lab report --baseline {plan.baseline}"
+        )
+
+
+def remarks(plan: Plan) -> list[str]:
+    """What is to be known of its runs before they start, each said once; of its baseline only what holds for it alone."""
+    rows = [row for row in plan.rows if row.job.changes] or plan.rows
+    return list(dict.fromkeys(word for row in rows for word in row.job.held if word.startswith(("seed ", "explore=", "device.threads="))))
 
 
 def missing_of(plan: Plan) -> list[Row]:
@@ -109,10 +122,11 @@ def ranges(seeds: Sequence[int]) -> str:
 
 
 def seconds_of_a_run(plan: Plan) -> float | None:
-    """The mean duration of this baseline's finished runs, in seconds; None without any."""
+    """The mean duration of the finished runs of this baseline, and of this plan under another one, in seconds; None without any."""
     root = Path(plan.rows[0].job.root)
     seconds = []
-    for folder in run_folders(root, plan.baseline):
+    found = [row.folder for row in plan.rows if row.status == "finished"]
+    for folder in {each.path: each for each in [*run_folders(root, plan.baseline), *found]}.values():
         with suppress(StoreError):  # a damaged run costs nothing to know
             if status_of(folder) == "finished":
                 seconds.append(read_result(folder)["cost"]["seconds"])

@@ -16,7 +16,7 @@ from lab.sweep.judged import Judging
 from lab.sweep.plan import Plan
 from lab.sweep.remote import launcher as remote
 from lab.sweep.remote.engines import require_ready
-from lab.sweep.show import left_to_train
+from lab.sweep.show import left_to_train, remarks
 from lab.sweep.shown.screen import watcher_of
 from lab.sweep.thawed import plan_or_thaw
 from lab.sweep.watcher import Failed, Watcher
@@ -31,7 +31,7 @@ class SweepFailed(LabError):
 def sweep(typed: list[str], root: Path) -> None:
     """Run a sweep to its report. Raises LabError: before anything is written when an arm is refused, else at the end."""
     console = Console()
-    command = " ".join(["python run.py --multirun", *(words.shell(each) for each in as_typed(typed))])
+    command = " ".join(["python run.py --multirun", *(words.shell(each) for each in as_typed(typed, root))])
     plan, begun = plan_or_thaw(root, typed, command, console.say, replay=True)
     judging = Judging(plan, root) if plan.manner.design in JUDGED_BY_ARM else None
     try:
@@ -60,12 +60,6 @@ def carry_out(
     if plan.manner.until == "decided":
         return folder, until_decided(plan, folder, root, lambda rows: launch(plan, rows, folder, watcher), say)
     return folder, launch(plan, plan.rows, folder, watcher)
-
-
-def remarks(plan: Plan) -> list[str]:
-    """What is to be known of its runs before they start, each said once; of its baseline only what holds for it alone."""
-    rows = [row for row in plan.rows if row.job.changes] or plan.rows
-    return list(dict.fromkeys(word for row in rows for word in row.job.held if word.startswith(("seed ", "explore="))))
 
 
 def refuse_failed(plan: Plan, failed: Sequence[Failed], root: Path) -> None:

@@ -58,21 +58,39 @@ def tell(root: Path, folder: Path, baseline: str, cohort: str) -> None:
     facts = facts_of(build(root, baseline, here=lambda known: cohort, lab=lab))
     console = Console().rich
     console.print()  # apart from what the sweep said
-    own = of_the_sweep(facts, {row["arm_id"] for row in read_json(folder / "plan.json", LARGEST)["rows"]})
-    others = sum(len(all_.arms) - len(its.arms) for all_, its in zip(facts.sections, own.sections, strict=True))
+    plan = read_json(folder / "plan.json", LARGEST)
+    own = of_the_sweep(facts, {row["arm_id"] for row in plan["rows"]}, plan["study"])
+    others = counted(facts, own)
     print_report(own, console, brief=(folder / "report.html").relative_to(root).as_posix())
     if others:
-        console.print(f"{others} more arm{'s' * (others != 1)} under this pin: python -m lab report --baseline {baseline}")
+        console.print(f"{others} under this pin: python -m lab report --baseline {baseline}")
     sys.stdout.flush()
     drawn = curves(lab, facts)
     for form in ("md", "html"):
         write_file(folder / f"report{FORMATS[form].suffix}", FORMATS[form].make(facts, drawn))
 
 
-def of_the_sweep(facts: Facts, arm_ids: set[str]) -> Facts:
-    """The same facts with this sweep's arms alone; what is corrected stays over all of them."""
-    sections = (replace(each, arms=tuple(arm for arm in each.arms if arm.arm_id in arm_ids)) for each in facts.sections)
+def of_the_sweep(facts: Facts, arm_ids: set[str], study: str) -> Facts:
+    """The same facts with this sweep's arms and its own effects or curve alone; what is corrected stays over all of them."""
+    sections = [
+        replace(
+            each,
+            arms=tuple(arm for arm in each.arms if arm.arm_id in arm_ids),
+            factorials=tuple(made for made in each.factorials if made.study == study),
+            value_curves=tuple(made for made in each.value_curves if made.study == study),
+        )
+        for each in facts.sections
+    ]
     return replace(facts, sections=tuple(sections))
+
+
+def counted(facts: Facts, own: Facts) -> str:
+    """How much of a report isn't this sweep's, in words; empty where it all is."""
+    both = list(zip(facts.sections, own.sections, strict=True))
+    arms = sum(len(every.arms) - len(its.arms) for every, its in both)
+    cells = sum(len(every.factorials) + len(every.value_curves) - len(its.factorials) - len(its.value_curves) for every, its in both)
+    said = [f"{arms} more arm{'s' * (arms != 1)}"] if arms else []
+    return " and ".join([*said, *([f"{cells} more factorial{'s' * (cells != 1)} or curve{'s' * (cells != 1)}"] if cells else [])])
 
 
 def main(words: list[str]) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +15,15 @@ from lab.config.options import read_yaml
 from lab.errors import ConfigError, Interrupted, StoreError
 from lab.files import read_json
 from lab.runner import CLAIMED, Promise, run
+from lab.store.claim import claimed
 from lab.store.console import Console
 from lab.store.layout import run_folders
 from lab.sweep.frozen import freeze
 from lab.sweep.plan import Plan, Row, make_plan
 from lab.sweep.remote.engine import Left, Task
+from lab.sweep.remote.jobs import LocalJobs, SlurmJobs
 from lab.sweep.remote.launcher import PLACEMENT, RemoteCrew
-from lab.sweep.remote.on_ray import name_of, room_in
+from lab.sweep.remote.on_ray import asking, name_of, room_in
 from lab.sweep.remote.settings import PLACE, OfJobs, OfRay, OfSlurm, Remote, read_settings
 from lab.sweep.remote.store import found, result_of
 from lab.sweep.watcher import Ending
@@ -162,7 +168,7 @@ def test_all_arms_of_a_seed_go_to_one_kind_of_node_and_to_the_same_one_next_time
         (None, 2, "the machine failed it: tried once more", "it was lost"),
         (-9, 2, "killed by signal 9: tried once more", "killed by signal 9"),
         (74, 2, "the machine failed it: tried once more", "left with exit status 74, and said nothing"),
-        (CLAIMED, 2, "the machine failed it: tried once more", "left with exit status 75, and said nothing"),  # and nobody has it
+        (CLAIMED, 2, "another process had it, and left it: begun again", "left with exit status 75"),
         (GONE, 4, "the cluster asked it to leave; it goes on from its checkpoint", "the cluster asked it to leave too often"),
         (2, 1, "", "left with exit status 2, and said nothing"),
         (0, 1, "", "with exit status 0 and without a result"),
@@ -174,6 +180,43 @@ def test_what_is_begun_once_more_is_told_and_bounded(tiny: Project, status: int 
     assert len(queue.begun) == begun
     assert len(kept.lines) == begun - 1 and all(told in line for line in kept.lines)
     assert kept.endings[1].failed and said in kept.endings[1].said and len(crew.failed) == 1
+
+
+def test_a_run_that_another_process_has_costs_no_try(tiny: Project) -> None:
+    """It was free when it was handed on; the other process took it, and is stopped before its end."""
+    with ExitStack() as other:
+
+        class Raced(Queue):
+            def left(self) -> list[Left]:
+                if self.tasks and len(self.begun) == 1:
+                    other.enter_context(claimed(crew.rows[1].folder.claim, crew.rows[1].folder.path))
+                    self.leaves = [CLAIMED]
+                elif crew.elsewhere:
+                    other.close()
+                return super().left()
+
+        queue, kept = Raced({"": 1}), Kept()
+        plan = make_plan(tiny.composer(), ["baseline=tiny", "seed=0"], "")
+        crew = RemoteCrew(plan, plan.rows, freeze(plan, tiny.root), kept, Remote(at_once=1, tries=1, goes_on=0), queue)
+        while crew.busy(0):
+            crew.turn()
+    assert len(queue.begun) == 2 and crew.tries[1] == 1
+    assert kept.lines == ["[1/1] baseline `tiny`, seed 0: another process trains it; waiting for it"]
+    assert kept.endings[1].said == "left with exit status 2, and said nothing"
+
+
+def test_a_node_finds_the_sweeps_code_first_and_its_own_modules_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, own = tmp_path / "the code", tmp_path / "own"
+    said = f"{code}{os.pathsep}{own}"
+    monkeypatch.setenv("PYTHONPATH", str(own))
+    code.mkdir()
+    assert asking("import os; print(os.environ['PYTHONPATH'])", code, "cpu")() == said
+    slurm = SlurmJobs(read_settings(OfSlurm, "slurm", CHECKOUT, []), {"kind": "cpu", "threads": 1}, code, tmp_path)
+    for jobs in (slurm, LocalJobs(read_settings(OfJobs, "slurm_local", CHECKOUT, []), code, tmp_path)):
+        done = subprocess.run(
+            ["bash", "-c", f"{jobs.python} -c 'import os; print(os.environ[\"PYTHONPATH\"])'"], capture_output=True, text=True
+        )
+        assert done.stdout.strip() == said, done.stderr
 
 
 def test_a_job_says_its_arm_so_that_another_processor_may_train_it(tiny: Project) -> None:

@@ -198,8 +198,16 @@ def test_the_flag_stands_for_the_words() -> None:
         "hydra.sweeper.arms='a.yaml'",
     ]
     assert with_arms_as_words(["hooks=none,ema"]) == ["hooks=none,ema"]
-    for typed in (["seed=1", "--arms", "my arms.yaml"], ["hooks=none,ema"], ["hydra.sweeper.design=list", "change=wide"]):
-        assert as_typed(with_arms_as_words(typed)) == typed
+    for typed in (
+        ["seed=1", "--arms=my arms.yaml"],
+        ["hooks=none,ema"],
+        ["hydra.sweeper.design=list", "change=wide"],
+        ["hydra.sweeper.arms=null"],
+    ):
+        assert as_typed(with_arms_as_words(typed), Path.cwd()) == typed
+    words = with_arms_as_words(["--arms", "seed=wide.yaml"])  # as typed in a folder of the project, and outside
+    assert as_typed(words, Path.cwd().parent) == [f"--arms={Path.cwd().name}/seed=wide.yaml"]
+    assert as_typed(words, Path("/elsewhere")) == [f"--arms={Path.cwd()}/seed=wide.yaml"]
     for words in (["--arms"], ["--arms", "a", "--arms", "b"], ["--arms=a", "hydra.sweeper.arms=b"]):
         with pytest.raises(ConfigError, match="takes one file"):
             with_arms_as_words(words)

@@ -61,7 +61,7 @@ def test_runs_that_raise_leave_die_or_run_out_of_memory_stop_no_other(project: W
     assert "6 of 8 runs failed:" in done.stderr and "Traceback" not in done.stderr + done.stdout, done.stderr
     for told in ("killed by signal 9", "ValueError: no gradient today", "memory is out", "without a result"):
         assert told in done.stderr, done.stderr
-    assert done.stderr.count("tried once more") == 3
+    assert done.stderr.count("tried once more") == 2 and done.stderr.count("another process had it, and left it: begun again") == 1
     assert "Baseline watched" in done.stdout, "the report of what is there"
 
 

@@ -16,9 +16,10 @@ from lab.config.compose import Composer
 from lab.errors import ConfigError, LabError, OneChangeError
 from lab.files import read_json
 from lab.request import job_of
+from lab.store.abilities import cores
 from lab.sweep.frozen import freeze
 from lab.sweep.plan import Plan, make_plan, require_something
-from lab.sweep.sweeper import remarks
+from lab.sweep.show import remarks
 from tests.conftest import Project
 
 
@@ -221,3 +222,8 @@ def test_a_plan_holds_what_was_composed_whatever_becomes_of_conf(tiny: Project) 
     assert kept["rows"][1]["job"]["config"]["hooks"]["grad_clip"]["max_norm"] == 1.0
     later, other = frozen(tiny, ("hooks=none,grad_clip", "seed=0"))
     assert other != folder and later.rows[1].identity != made.rows[1].identity
+
+
+def test_a_sweep_says_where_its_runs_have_more_threads_than_there_are_cores(composer: Composer) -> None:
+    (said,) = remarks(plan(composer, "hooks=none,grad_clip", f"device.threads={cores() + 1}"))
+    assert said.startswith(f"device.threads={cores() + 1}, and {cores()} cores are here: slower")

@@ -258,15 +258,53 @@ def test_a_long_file_is_read_in_parts_and_to_its_end(plan: Plan) -> None:
 # -- how long it takes
 
 
+def row_of(step: int) -> dict[str, Any]:
+    return {"step": step, "tokens": 64 * step, "loss": 2.5, "lr": 0.001}
+
+
 def test_before_a_run_has_ended_the_time_left_comes_from_how_fast_the_runs_go(plan: Plan) -> None:
     with Sweep(plan) as sweep:
         sweep.start(plan.rows[0], plan.rows[1])
-        rows = write(plan.rows[0], {5: 3.0})  # it goes on from a checkpoint: what was done before says nothing of its speed
+        files = [write(row, {5: 3.0}) for row in plan.rows[:2]]  # they go on from a checkpoint: what was done before says nothing of speed
         assert "time left: known once a run has got somewhere" in " ".join(sweep.tick(10)[:2])
-        rows.append_row({"step": 10, "tokens": 640, "loss": 2.5, "lr": 0.001})
-        said = " ".join(sweep.tick(10)[:2])  # a quarter of it in 10 s; both were begun 20 s ago, and four wait for two slots
-        assert "about 1:40 min left" in said
-        assert "runs per hour" not in said
+        for file in files:
+            file.append_row(row_of(10))
+        said = " ".join(sweep.tick(10)[:2])  # a quarter of each in 10 s, and half is left; four wait for two slots
+        assert "about 1:40 min left" in said and "runs per hour" not in said
+
+
+def test_a_run_that_is_tried_again_is_as_far_as_its_checkpoint_and_sets_no_pace(plan: Plan) -> None:
+    with Sweep(plan) as sweep:
+        sweep.finish(*plan.rows[1:], ending=Ending("found", "found"))
+        sweep.start(plan.rows[0])
+        file = write(plan.rows[0], {5: 3.0})
+        sweep.tick(5)
+        kept = file.sync()
+        file.append_row(row_of(19))
+        assert "about 1 s left" in " ".join(sweep.tick(14)[:2])
+        sweep.screen.waits(plan.rows[0], "[1/6] killed by signal 9: tried once more", elsewhere=False)
+        sweep.start(plan.rows[0])
+        sweep.tick(1)  # the rows of the first try stand there until it goes on
+        file.truncate(kept)
+        assert "time left: known once" in " ".join(sweep.tick(1)[:2])
+        file.append_row(row_of(10))
+        assert "about 20 s left" in " ".join(sweep.tick(10)[:2])
+        sweep.finish(plan.rows[0], ending=Ending("finished", "1.2 bits per byte", tries=2))
+        assert "runs per hour" not in " ".join(sweep.tick()[:2])
+
+
+def test_runs_of_another_process_and_those_in_a_queue_are_part_of_the_time_left(plan: Plan) -> None:
+    with Sweep(plan) as sweep:
+        sweep.start(*plan.rows)  # six are handed to a queue, and one is at work
+        file = write(plan.rows[0], {5: 3.0})
+        sweep.tick(5)
+        file.append_row(row_of(10))
+        assert "about 3:40 min left" in " ".join(sweep.tick(10)[:2])  # 40 s each, one after the other, and half of the first is done
+        sweep.finish(plan.rows[0])
+        for row in plan.rows[1:]:
+            sweep.screen.waits(row, "[2/6] another process trains it", elsewhere=True)
+        write(plan.rows[1], {5: 3.0})
+        assert "about 1:00 min left" in " ".join(sweep.tick(5)[:2])  # four of 15 s each that nobody is seen to train, in one slot
 
 
 def test_the_time_left_is_unknown_until_a_run_has_finished_and_then_from_this_sweep_and_its_slots(plan: Plan) -> None:
@@ -302,11 +340,11 @@ def test_a_failure_is_printed_at_once_and_stays_in_the_picture(plan: Plan) -> No
     with Sweep(plan) as sweep:
         sweep.start(plan.rows[0], plan.rows[1])
         sweep.now += 1
-        sweep.screen.ended(plan.rows[1], Ending("failed", f"{plan.rows[1].name} was killed by signal 9", tries=2))
-        assert "[2/6] hooks=grad_clip, seed 0 was killed by signal 9\n" in sweep.printed
+        sweep.screen.ended(plan.rows[1], Ending("failed", "killed by signal 9", tries=2))
+        assert "[2/6] hooks=grad_clip, seed 0: killed by signal 9\n" in sweep.printed
         for _ in range(3):
             sweep.tick()
-        assert sweep.line("failed ") == "failed hooks=grad_clip, seed 0: was killed by signal 9 (2 tries)"
+        assert sweep.line("failed ") == "failed hooks=grad_clip, seed 0: killed by signal 9 (2 tries)"
     assert sweep.printed.count("[2/6]") == 1
 
 

@@ -6,18 +6,16 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lab import runner
 from lab.ablate.baseline import pin
 from lab.ablate.rule import count_changes
-from lab.files import read_json, read_rows, write_json
-from lab.request import Identifier, cohort_here, job_of
+from lab.files import read_json, read_rows
+from lab.request import cohort_here, job_of
 from lab.results.collect import load
 from lab.results.curves import curves
 from lab.results.forms import FORMATS
@@ -25,7 +23,7 @@ from lab.results.report import build
 from lab.results.telling import tell
 from lab.runner import run
 from lab.store.console import Console
-from lab.store.layout import RunFolder, cache, run_folders
+from lab.store.layout import RunFolder, run_folders
 from lab.store.runs import status_of
 from lab.store.studies import read_declarations
 from lab.sweep.frozen import declare_family, freeze
@@ -114,7 +112,7 @@ def test_the_same_sweep_again_finds_every_run_and_trains_nothing(
     taken = replace(plan, rows=(replace(plan.rows[0], status="running"), *plan.rows[1:]))
     assert re.fullmatch(r"2 of 2 runs to train: .*; 1 of them trains now, in another process", left_to_train(taken))
     print_plan(make_plan(project.composer(), SWEEP[2:], ""))
-    assert "nothing to train; next: python -m lab report --baseline tiny" in capsys.readouterr().out
+    assert "nothing to train; next: python run.py --multirun with the same words" in capsys.readouterr().out
 
 
 def test_the_whole_family_is_declared_before_the_first_run(tiny: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,22 +255,6 @@ def test_a_text_that_moves_after_the_plan_was_frozen_is_not_trained_on(tiny: Pro
     assert failed.said.startswith("its code, its text, torch or this machine's settings changed since the sweep was planned")
     assert "hydra.sweeper.plan=new" in capfd.readouterr().err
     assert not run_folders(tiny.root)
-
-
-def test_a_text_that_moves_while_a_sweep_runs_changes_none_of_its_runs(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run is forked from a process that has read the text; what it trains on is hashed again."""
-    monkeypatch.setattr(runner, "_read_before", None)
-    plan = make_plan(tiny.composer(), ["baseline=tiny", "seed=0"], "")
-    row, text, file = plan.rows[0], tiny.root / "text.txt", tiny.root / "job.json"
-    write_json(file, {"job": asdict(row.job)})
-    path = list(sys.path)
-    runner.warm(file)
-    monkeypatch.setattr(sys, "path", path)
-    text.write_text(text.read_text().replace("the", "tho", 1))
-    assert runner.identifier(tiny.root).identify(row.job).identity == row.identity
-    assert Identifier(tiny.root).identify(row.job).identity != row.identity
-    shutil.rmtree(cache(tiny.root))
-    assert runner.identifier(tiny.root).identify(row.job).identity != row.identity, "what isn't whole any more is read anew"
 
 
 def test_two_sweeps_of_the_same_words_at_once_kill_nothing_of_each_other(tiny: Project) -> None:

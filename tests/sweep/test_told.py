@@ -7,11 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab.files import read_json, write_json
+from lab.results.collect import load
+from lab.results.facts_of_cells import CurveFacts, FactorialFacts
+from lab.results.report import build
+from lab.results.telling import tell as facts_of
 from lab.sweep import told
 from lab.sweep.frozen import freeze
 from lab.sweep.plan import make_plan
@@ -31,7 +36,7 @@ def store(tmp_path: Path) -> Store:
         made.run("hooks=ema", seed, 2.05 + seed / 100)
     (tmp_path / "multirun" / "sweep").mkdir(parents=True)
     rows = [{"arm_id": read_json(folder / "manifest.json")["arm_id"]}]
-    write_json(tmp_path / "multirun" / "sweep" / "plan.json", {"rows": rows})
+    write_json(tmp_path / "multirun" / "sweep" / "plan.json", {"rows": rows, "study": "mine"})
     return made
 
 
@@ -52,6 +57,18 @@ def test_the_verdicts_are_told_in_brief_and_written_whole(
     assert "hooks=ema" not in said.out and "1 more arm under this pin: python -m lab report --baseline demo" in said.out
     for name in ("report.md", "report.html"):
         assert "rmsnorm" in (folder / name).read_text() and "hooks=ema" in (folder / name).read_text()
+
+
+def test_effects_and_curves_of_other_studies_are_counted_and_not_told(store: Store) -> None:
+    facts = facts_of(build(store.root, "demo", here=lambda known: COHORT, lab=load(store.root / "runs")))
+    mine, other = (FactorialFacts(study, (), (), (), (), None) for study in ("mine", "other"))
+    curve = CurveFacts("another", "trainer.optimizer.lr", (), None, None, "", (), None)
+    section = replace(facts.sections[0], factorials=(mine, other), value_curves=(curve,))
+    every = replace(facts, sections=(section,))
+    own = told.of_the_sweep(every, {section.arms[0].arm_id}, "mine")
+    assert (own.sections[0].factorials, own.sections[0].value_curves) == ((mine,), ())
+    assert told.counted(every, own) == "1 more arm and 2 more factorials or curves"
+    assert told.counted(every, every) == ""
 
 
 def test_a_report_that_fails_says_why_and_how_to_go_on(tiny: Project, capfd: pytest.CaptureFixture[str]) -> None:

@@ -73,8 +73,7 @@ def cells_sheet(study: FactorialFacts) -> Sheet:
 
 
 def cell_row(cell: CellFacts) -> tuple[str, ...]:
-    done = sum(run.value is not None for run in cell.runs)
-    return *map(plain, cell.levels), str(done), level(cell.mean)
+    return *map(plain, cell.levels), str(cell.n), level(cell.mean)
 
 
 def curve_sheet(study: CurveFacts) -> Sheet:

@@ -89,6 +89,8 @@ def count(composer: Composer, fixed: Sequence[str], arm: Sequence[str]) -> Tally
 def read_arms(path: Path) -> list[list[str]]:
     """Each arm of a file as its words. Raises ConfigError where the file isn't such a list."""
     said = plain(str(path))
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{FLAG} {said}: a folder, or something else that is no plain file\n{AS_WRITTEN}")
     if not path.is_file():
         raise ConfigError(f"{FLAG} {said}: there is no such file, seen from the folder that this was typed in\n{AS_WRITTEN}")
     try:
@@ -137,9 +139,11 @@ def with_arms_as_words(typed: Sequence[str]) -> list[str]:
     return [*rest, *design, f"{ARMS}{spelling.render(files[0])}"]
 
 
-def as_typed(words: Sequence[str]) -> list[str]:
-    """A sweep's words as a person writes them: `--arms FILE` in place of what it stands for."""
-    files = [str(spelling.parse([word])[0].value()) for word in words if word.startswith(ARMS)]
+def as_typed(words: Sequence[str], root: Path) -> list[str]:
+    """A sweep's words as a person writes them in the project's folder: `--arms=FILE` in place of what it stands for."""
+    files = [value for word in words if word.startswith(ARMS) and isinstance(value := spelling.parse([word])[0].value(), str)]
     if not files:
         return list(words)
-    return [*(word for word in words if not word.startswith(ARMS) and word != f"{DESIGN}list"), FLAG, *files]
+    path = Path(files[0]).absolute()
+    said = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    return [*(word for word in words if not word.startswith(ARMS) and word != f"{DESIGN}list"), f"{FLAG}={said}"]

@@ -36,8 +36,12 @@ class JobsEngine(ABC):
     def __init__(self, settings: OfJobs, code: Path, logs: Path) -> None:
         self.settings, self.logs = settings, logs
         # of one node: what a job runs first is this, before it knows of any lab
-        self.python = f"env PYTHONPATH={shlex.quote(search_path(code))} {shlex.quote(sys.executable)}"
+        self.python = f"env PYTHONPATH={self.search_path(code)} {shlex.quote(sys.executable)}"
         self.jobs: dict[int, tuple[Any, Task]] = {}
+
+    def search_path(self, code: Path) -> str:
+        """What Python is to find first, as the job's command line has it."""
+        return shlex.quote(search_path(code))
 
     @abstractmethod
     def executor(self, kind: str) -> Any:
@@ -111,6 +115,10 @@ class SlurmJobs(JobsEngine):
             "additional_parameters": {"no-requeue": True},
         }
         self.parameters |= {"gpus_per_node": gpus} if gpus else {}
+
+    def search_path(self, code: Path) -> str:
+        """The node's own comes behind: its shell fills it in, after `setup`."""
+        return f'{shlex.quote(str(code))}"${{PYTHONPATH:+:$PYTHONPATH}}"'
 
     def kinds(self) -> dict[str, int]:
         return dict.fromkeys(self.constraints or [ANY], self.settings.at_once)

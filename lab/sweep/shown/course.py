@@ -41,7 +41,8 @@ class Course:
         self.baselines: dict[int, Row] = {}  # by seed
         self.began: float | None = None
         self.ended_at: float | None = None
-        self.slots = 0  # most runs that were seen at once
+        self.slots = 0  # most runs that were begun at once
+        self.at_work = 0  # most of them that were seen at once to have trained
         self._started: dict[int, float] = {}
         self._seconds: dict[str, list[float]] = {}  # by arm, of the runs that this sweep trained to their end
         self._seen: dict[int, tuple[float, float]] = {}  # when a run's first row was seen, and what share of it was done: it may go on
@@ -74,7 +75,8 @@ class Course:
         """A row has its outcome."""
         self.state[row.number] = ending.status
         began = self._started.pop(row.number, None)
-        if began is not None and ending.status == "finished":  # one that diverged at once sets no pace
+        whole = ending.tries == 1 and row.status == "missing"
+        if began is not None and whole and ending.status == "finished":  # one that diverged at once, or went on, sets no pace
             self._seconds.setdefault(row.arm_id, []).append(now - began)
         if ending.failed:
             self.failures.append(Failure(row, ending.said, ending.tries))
@@ -124,34 +126,46 @@ class Course:
     def runs_per_hour(self) -> float | None:
         """From the mean duration of this sweep's own runs, and how many it had at once; None before one has ended."""
         seconds = [each for arm in self._seconds.values() for each in arm]
-        return max(1, self.slots) * 3600 / max(fmean(seconds), 1e-3) if seconds else None
+        return max(1, self.at_work or self.slots) * 3600 / max(fmean(seconds), 1e-3) if seconds else None
 
     def seconds_left(self, now: float, done: Mapping[int, float]) -> float | None:
-        """About how long the rows that are left will take, in the slots that were seen; None where nothing is known yet.
+        """About how long the rows that are left will take; None where nothing is known yet.
 
-        An arm takes as long as its own runs did; one that has none as all did. Until one has ended, the runs that train say it by how
-        far they came: `done`, the share of each by its number. Rows go into the slots as they come free.
+        `done`: how much of each run that trains is done, from 0 to 1, by its number; of another process's too. An arm takes as long as its
+        own runs did; one that has none as all did; until one has ended, as the runs that train do. Rows go into the slots as they come
+        free. Where runs were seen at work, one that was begun and isn't yet takes no slot: on a cluster it may stand in a queue.
         """
-        ended = [each for arm in self._seconds.values() for each in arm]
-        seconds = ended or self.seconds_at_this_speed(now, done)
+        at_work = self.see(now, done)
+        seconds = [each for arm in self._seconds.values() for each in arm] or at_work
         if not seconds:
             return None
-        usual = fmean(seconds)
-        long = {arm: fmean(each) for arm, each in self._seconds.items()}
-        rows = [(row, long.get(row.arm_id, usual)) for row in self.rows]
-        slots = [max(OVERDUE * each, each - now + self._started[row.number]) for row, each in rows if row.number in self._started]
-        slots += [0.0] * (max(1, self.slots) - len(slots))
+        usual, long = fmean(seconds), {arm: fmean(each) for arm, each in self._seconds.items()}
+        slots: list[float] = []
+        waits, others = [], [0.0]
+        for row in self.rows:
+            each, state = long.get(row.arm_id, usual), self.state[row.number]
+            if row.number in done:
+                (slots if state == "running" else others).append(each * (1 - done[row.number]))
+            elif state == "running" and not self.at_work:
+                slots.append(max(OVERDUE * each, each - now + self._started[row.number]))
+            elif state in ("running", "waiting", "elsewhere"):
+                waits.append(each)
+        slots += [0.0] * (max(1, self.at_work or self.slots) - len(slots))
         heapify(slots)
-        for row, each in rows:
-            if self.state[row.number] == "waiting":
-                heapreplace(slots, slots[0] + each)
-        return max(slots)
+        for each in waits:
+            heapreplace(slots, slots[0] + each)
+        return max(*slots, *others)
 
-    def seconds_at_this_speed(self, now: float, done: Mapping[int, float]) -> list[float]:
-        """How long each of this sweep's running runs would take, begun anew, as fast as it went since its first row was seen."""
+    def see(self, now: float, done: Mapping[int, float]) -> list[float]:
+        """How long each of this sweep's running runs would take as a whole, as fast as it went since it was first seen."""
+        mine = self._started.keys() & done.keys()
+        self.at_work = max(self.at_work, len(mine))
         found = []
-        for number in self._started.keys() & done.keys():
-            when, share = self._seen.setdefault(number, (now, done[number]))
+        for number in mine:
+            when, share = self._seen.get(number, (now, done[number]))
+            if done[number] < share:  # rows of an earlier try stood there until it went on from its checkpoint
+                when, share = now, done[number]
+            self._seen[number] = when, share
             if done[number] - share >= LEAST_SEEN:
                 found.append((now - when) / (done[number] - share))
         return found

@@ -99,7 +99,7 @@ def pace(course: Course, losses: Mapping[int, Against], now: float) -> list[str]
     said = [] if rate is None else [f"{rate:,.0f} runs per hour" if rate >= 10 else f"{rate:.1f} runs per hour"]
     if course.ended_at is not None:
         return [*said, f"took {duration(course.elapsed(now))}"]
-    if counts["waiting"] + counts["running"] == 0:
+    if counts["waiting"] + counts["running"] + counts["elsewhere"] == 0:
         return said
     if left is None:
         return [*said, "time left: known once a run has got somewhere"]

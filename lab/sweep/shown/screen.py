@@ -95,7 +95,7 @@ class Screen:
         self.course.ended(row, ending, self.clock())
         if ending.failed and not ending.told:
             assert self.course.plan is not None
-            self.print(f"{position(self.course.plan, row)} {ending.said}")
+            self.print(f"{position(self.course.plan, row)} {row.name}: {ending.said}")
         self.tick()
 
     def tick(self) -> None:

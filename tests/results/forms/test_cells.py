@@ -44,7 +44,7 @@ def effect(name: str, kind: str = "main", verdict: str = "better") -> EffectFact
 
 def factorial(name: str = "model/norm=rmsnorm", level: str = "rmsnorm") -> FactorialFacts:
     factors = (FactorFacts("model/norm", "layernorm", (level,)), FactorFacts("hooks", "none", ("ema",)))
-    cells = (CellFacts("baseline", "ab", ("layernorm", "none"), 2.1012, ()), CellFacts(name, "cd", (level, "ema"), None, ()))
+    cells = (CellFacts("baseline", "ab", ("layernorm", "none"), 3, 2.1012, ()), CellFacts(name, "cd", (level, "ema"), 0, None, ()))
     effects = (effect(name), effect(f"{name} x hooks=ema", "interaction", "cannot tell"))
     return FactorialFacts("grid", factors, effects, cells, ("a cell: diverged on seed 1",), PendingSeeds(8, (3,), AGAIN))
 
