@@ -8,7 +8,7 @@ from lab.config import words
 from lab.config.compose import Composer
 from lab.config.diff import say
 from lab.config.identity import of_role
-from lab.errors import OneChangeError
+from lab.errors import ConfigError, OneChangeError
 from lab.files import sha256_of
 
 
@@ -31,12 +31,16 @@ def refuse_single_values(start: Tally, listed: dict[str, list[str]]) -> None:
 
 
 def judge_values(composer: Composer, fixed: list[str], key: str, values: list[str]) -> list[Tally]:
-    """One tally for each listed value of a key. Raises OneChangeError for a value that makes more than one change."""
+    """One tally for each listed value of a key. Raises ConfigError, OneChangeError for one that makes no arm."""
     tallies = [count_changes(composer, (*fixed, f"{key}={value}")) for value in values]
-    for tally in tallies:
+    for value, tally in zip(values, tallies, strict=True):
         require_one_change(tally)
         if tally.exploring:
             raise explores(tally)
+        if key == "hooks" and not tally.changes and tally.composition.hooks.keys() - tally.base.hooks.keys():
+            raise ConfigError(
+                f"{key}={value} only watches, so it makes no arm\nto watch every run: leave it out of the list, and type it alone"
+            )
     return tallies
 
 

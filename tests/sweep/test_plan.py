@@ -227,3 +227,10 @@ def test_a_plan_holds_what_was_composed_whatever_becomes_of_conf(tiny: Project) 
 def test_a_sweep_says_where_its_runs_have_more_threads_than_there_are_cores(composer: Composer) -> None:
     (said,) = remarks(plan(composer, "hooks=none,grad_clip", f"device.threads={cores() + 1}"))
     assert said.startswith(f"device.threads={cores() + 1}, and {cores()} cores are here: slower")
+
+
+def test_a_hook_that_only_watches_makes_no_arm_and_that_is_said(composer: Composer) -> None:
+    with pytest.raises(ConfigError, match=r"hooks=gradient_norms only watches, so it makes no arm\nto watch every run:"):
+        plan(composer, "hooks=none,gradient_norms")
+    watched = plan(composer, "hooks=gradient_norms", "model/norm=layernorm,rmsnorm", "seed=0")
+    assert [list(row.job.config["hooks"]) for row in watched.rows] == [["gradient_norms"], ["gradient_norms"]]
