@@ -34,7 +34,7 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed.append(copy.copy(parse_one(text)))  # a sweep gives its own to Hydra's loader
         except HydraException as error:
-            if re.fullmatch(r"[^\[({'\"]+=([^\[({'\"]*,)?\s*,[^\[({'\"]*|[^\[({'\"]+,\s*", text):
+            if re.search(r"[=,]\s*,|,\s*$", text) and not re.search(r"[\[({'\"]", text):
                 raise ConfigError(f"can't read the override {text!r}: a value is missing beside a comma") from None
             why = f"\n{first_line(error)}" if "=" in text else ""  # else all is said
             raise ConfigError(f"can't read the override {text!r}: expected key=value{why}") from None

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import lab
+from lab.ablate.codemap import LAB
 from lab.errors import Interrupted, LabError, StoreError
+from lab.processes import with_code
 from lab.results.facts import SCHEMA
 from lab.store.plain import plain
 from lab.sweep.launcher import signals
 from lab.sweep.plan import Plan
 
-CODE = Path(lab.__file__).resolve().parents[1]  # the verdicts come from the same code as the sweep, wherever that was typed
 POLL_SECONDS = 0.05
 STOPPED = "the sweep was stopped\ntype the same again to go on: finished runs are kept, and what was said at the looks that are over"
 
@@ -204,8 +204,10 @@ class Child:
     def __init__(self, words: list[str]) -> None:
         self.printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the child is; _shut closes both
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        # in a session of its own, so that Ctrl-C is the sweep's alone to hear
-        self.process = subprocess.Popen(words, cwd=CODE, stdout=self.printed, stderr=self.errors, start_new_session=True)
+        # by the sweep's own code, wherever that was typed; in a session of its own, so that Ctrl-C is the sweep's alone to hear
+        self.process = subprocess.Popen(
+            words, cwd=LAB.parent, env=with_code(LAB.parent), stdout=self.printed, stderr=self.errors, start_new_session=True
+        )
 
     def heard(self) -> tuple[int, bytes, bytes] | None:
         """Its exit status and what it printed, on both streams; None while it works."""

@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.ablate.codemap import LAB
 from lab.errors import LabError
+from lab.processes import with_code
 from lab.signals import leave_on_interrupt
 
 if TYPE_CHECKING:  # it brings Hydra, which a report doesn't need
@@ -20,7 +22,7 @@ if TYPE_CHECKING:  # it brings Hydra, which a report doesn't need
     from lab.sweep.plan import Plan
 
 LARGEST = 1 << 28  # bytes of plan.json
-HERE = Path(__file__).resolve().parents[2]  # the folder that holds this lab: the child runs the same code, wherever the sweep was typed
+OTHERS = {"arm": "arms", "factorial": "factorials", "curve": "value_curves"}  # what a section of a report holds of each sweep
 
 
 class Untold(LabError):
@@ -33,7 +35,7 @@ def report(plan: Plan, root: Path, folder: Path) -> None:
     """The verdicts as they stand now, told and written by a child process. Raises Untold where that fails."""
     sys.stdout.flush()  # what was said before stands above it, in a pipe too
     words = [sys.executable, "-m", "lab.sweep.told", str(root.resolve()), str(folder.resolve()), plan.baseline, plan.cohort]
-    done = subprocess.run(words, cwd=HERE, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(words, cwd=LAB.parent, env=with_code(LAB.parent), stderr=subprocess.PIPE, check=False)
     said = done.stderr.decode(errors="replace").strip()
     if done.returncode == 130:
         raise KeyboardInterrupt
@@ -60,7 +62,7 @@ def tell(root: Path, folder: Path, baseline: str, cohort: str) -> None:
     console.print()  # apart from what the sweep said
     plan = read_json(folder / "plan.json", LARGEST)
     own = of_the_sweep(facts, {row["arm_id"] for row in plan["rows"]}, plan["study"])
-    others = counted(facts, own)
+    others = others_said(facts, own)
     print_report(own, console, brief=(folder / "report.html").relative_to(root).as_posix())
     if others:
         console.print(f"{others} under this pin: python -m lab report --baseline {baseline}")
@@ -84,13 +86,13 @@ def of_the_sweep(facts: Facts, arm_ids: set[str], study: str) -> Facts:
     return replace(facts, sections=tuple(sections))
 
 
-def counted(facts: Facts, own: Facts) -> str:
+def others_said(facts: Facts, own: Facts) -> str:
     """How much of a report isn't this sweep's, in words; empty where it all is."""
+    from lab.results.wording import counted
+
     both = list(zip(facts.sections, own.sections, strict=True))
-    arms = sum(len(every.arms) - len(its.arms) for every, its in both)
-    cells = sum(len(every.factorials) + len(every.value_curves) - len(its.factorials) - len(its.value_curves) for every, its in both)
-    said = [f"{arms} more arm{'s' * (arms != 1)}"] if arms else []
-    return " and ".join([*said, *([f"{cells} more factorial{'s' * (cells != 1)} or curve{'s' * (cells != 1)}"] if cells else [])])
+    more = {noun: sum(len(getattr(every, name)) - len(getattr(its, name)) for every, its in both) for noun, name in OTHERS.items()}
+    return ", ".join(counted(number, f"more {noun}") for noun, number in more.items() if number)
 
 
 def main(words: list[str]) -> int:

@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> Store:
 def child(root: Path, *words: str) -> subprocess.Popen[str]:
     folder = root / "multirun" / "sweep"
     started = [sys.executable, "-m", "lab.sweep.told", str(root), str(folder), *words]
-    return subprocess.Popen(started, cwd=told.HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(started, cwd=told.LAB.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_the_verdicts_are_told_in_brief_and_written_whole(
@@ -67,8 +67,8 @@ def test_effects_and_curves_of_other_studies_are_counted_and_not_told(store: Sto
     every = replace(facts, sections=(section,))
     own = told.of_the_sweep(every, {section.arms[0].arm_id}, "mine")
     assert (own.sections[0].factorials, own.sections[0].value_curves) == ((mine,), ())
-    assert told.counted(every, own) == "1 more arm and 2 more factorials or curves"
-    assert told.counted(every, every) == ""
+    assert told.others_said(every, own) == "1 more arm, 1 more factorial, 1 more curve"
+    assert told.others_said(every, every) == ""
 
 
 def test_a_report_that_fails_says_why_and_how_to_go_on(tiny: Project, capfd: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +91,7 @@ def test_it_is_told_where_the_sweep_was_typed_and_after_what_was_said(tiny: Proj
         "print('said before'); told.report(made, root, folder.relative_to(root.resolve()))\n"
         "print([name for name in ('torch', 'pandas') if name in sys.modules])"
     )
-    environment = os.environ | {"PYTHONPATH": str(told.HERE)}
+    environment = os.environ | {"PYTHONPATH": str(told.LAB.parent)}
     done = subprocess.run([sys.executable, "-c", program], cwd=tiny.root, env=environment, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[0] == "said before" and lines[-1] == "[]" and any(line.startswith("everything else: ") for line in lines)

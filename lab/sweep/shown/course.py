@@ -45,7 +45,8 @@ class Course:
         self.at_work = 0  # most of them that were seen at once to have trained
         self._started: dict[int, float] = {}
         self._seconds: dict[str, list[float]] = {}  # by arm, of the runs that this sweep trained to their end
-        self._seen: dict[int, tuple[float, float]] = {}  # when a run's first row was seen, and what share of it was done: it may go on
+        self._done: dict[int, float] = {}  # of each run that trains the share that is done
+        self._seen: dict[int, tuple[float, float]] = {}  # when it was first seen, and how much was done then: it may go on
 
     def begin(self, plan: Plan, rows: Sequence[Row], now: float) -> None:
         """These rows come next. Those of an earlier call stay."""
@@ -66,15 +67,26 @@ class Course:
         self._seen.pop(row.number, None)
         self.slots = max(self.slots, sum(state == "running" for state in self.state.values()))
 
+    def see(self, done: Mapping[int, float], now: float) -> None:
+        """How much of each run that trains is done by now, from 0 to 1, by its row's number; of another process's too."""
+        self._done = dict(done)
+        mine = self._started.keys() & done.keys()
+        self.at_work = max(self.at_work, len(mine))
+        for number in mine:
+            if number not in self._seen or done[number] < self._seen[number][1]:  # rows of an earlier try stand there until it goes on
+                self._seen[number] = now, done[number]
+
     def waits(self, row: Row, *, elsewhere: bool) -> None:
         """No process of this sweep works on the row now: another one trains it, or it waits for a slot again."""
         self.state[row.number] = "elsewhere" if elsewhere else "waiting"
         self._started.pop(row.number, None)
+        self._seen.pop(row.number, None)
 
     def ended(self, row: Row, ending: Ending, now: float) -> None:
         """A row has its outcome."""
         self.state[row.number] = ending.status
         began = self._started.pop(row.number, None)
+        self._seen.pop(row.number, None)
         whole = ending.tries == 1 and row.status == "missing"
         if began is not None and whole and ending.status == "finished":  # one that diverged at once, or went on, sets no pace
             self._seconds.setdefault(row.arm_id, []).append(now - began)
@@ -128,15 +140,15 @@ class Course:
         seconds = [each for arm in self._seconds.values() for each in arm]
         return max(1, self.at_work or self.slots) * 3600 / max(fmean(seconds), 1e-3) if seconds else None
 
-    def seconds_left(self, now: float, done: Mapping[int, float]) -> float | None:
+    def seconds_left(self, now: float) -> float | None:
         """About how long the rows that are left will take; None where nothing is known yet.
 
-        `done`: how much of each run that trains is done, from 0 to 1, by its number; of another process's too. An arm takes as long as its
-        own runs did; one that has none as all did; until one has ended, as the runs that train do. Rows go into the slots as they come
-        free. Where runs were seen at work, one that was begun and isn't yet takes no slot: on a cluster it may stand in a queue.
+        An arm takes as long as its own runs did; one that has none as all did; until one has ended, as the runs that train do. Rows go
+        into the slots as they come free. Where runs were seen at work, one that was begun and isn't yet takes no slot: on a cluster it
+        may stand in a queue.
         """
-        at_work = self.see(now, done)
-        seconds = [each for arm in self._seconds.values() for each in arm] or at_work
+        done = self._done
+        seconds = [each for arm in self._seconds.values() for each in arm] or self.seconds_at_this_speed(now)
         if not seconds:
             return None
         usual, long = fmean(seconds), {arm: fmean(each) for arm, each in self._seconds.items()}
@@ -156,16 +168,7 @@ class Course:
             heapreplace(slots, slots[0] + each)
         return max(*slots, *others)
 
-    def see(self, now: float, done: Mapping[int, float]) -> list[float]:
+    def seconds_at_this_speed(self, now: float) -> list[float]:
         """How long each of this sweep's running runs would take as a whole, as fast as it went since it was first seen."""
-        mine = self._started.keys() & done.keys()
-        self.at_work = max(self.at_work, len(mine))
-        found = []
-        for number in mine:
-            when, share = self._seen.get(number, (now, done[number]))
-            if done[number] < share:  # rows of an earlier try stood there until it went on from its checkpoint
-                when, share = now, done[number]
-            self._seen[number] = when, share
-            if done[number] - share >= LEAST_SEEN:
-                found.append((now - when) / (done[number] - share))
-        return found
+        gone = [(now - when, self._done[number] - share) for number, (when, share) in self._seen.items() if number in self._done]
+        return [seconds / share for seconds, share in gone if share >= LEAST_SEEN]

@@ -120,11 +120,6 @@ def percent_of(row: Row, loss: Against) -> int:
     return min(99, 100 * loss.step // max(1, steps_of(row.job)))
 
 
-def share_of(row: Row, loss: Against) -> float:
-    """How much of a run's training is done."""
-    return loss.step / max(1, steps_of(row.job))
-
-
 def legend(course: Course, cell: int, width: int) -> list[Text]:
     """What the signs mean, of those that are there."""
     lines = [Text("  ")]

@@ -17,7 +17,7 @@ from lab.store.console import duration
 from lab.store.plain import plain
 from lab.sweep.shown.course import OUTCOMES, Course, Failure
 from lab.sweep.shown.fitted import Section, cut, fitting, listed, share, shortened
-from lab.sweep.shown.grid import SAID, STATES, grid, percent_of, share_of
+from lab.sweep.shown.grid import SAID, STATES, grid, percent_of
 from lab.sweep.shown.tail import Against
 
 WORDS = {"better": "green", "stabler": "green", "worse": "red", "unstable": "red", "identical": "yellow", "refused": "yellow"}
@@ -52,7 +52,7 @@ class Standing(Protocol):
 def picture(course: Course, losses: Mapping[int, Against], standings: Sequence[Standing], now: float, size: tuple[int, int]) -> list[Text]:
     """The picture's lines for a terminal of this width and height."""
     width, height = min(size[0], MOST_WIDTH), size[1] - 1  # the line below is the cursor's, once it ends
-    head = heading(course, losses, now, width)
+    head = heading(course, now, width)
     # in the order in which they are drawn; the last to go in a low terminal has the lowest number
     ranked = [
         (0, grid(course, losses, width)),
@@ -74,7 +74,7 @@ def picture(course: Course, losses: Mapping[int, Against], standings: Sequence[S
 # -- what is done, and how long it takes
 
 
-def heading(course: Course, losses: Mapping[int, Against], now: float, width: int) -> list[Text]:
+def heading(course: Course, now: float, width: int) -> list[Text]:
     """Counts, speed and time, in as few lines as they need."""
     counts = course.counts
     done = sum(counts[state] for state in OUTCOMES)
@@ -82,7 +82,7 @@ def heading(course: Course, losses: Mapping[int, Against], now: float, width: in
     first = f"{done:,} of {len(course.rows):,} runs done" + (f" ({', '.join(apart)})" if apart else "")
     others = [f"{counts[state]:,} {SAID.get(state, state)}" for state in STATES if state not in OUTCOMES and counts[state]]
     lines = [Text.assemble((first, "bold"))]
-    for phrase in (*others, *pace(course, losses, now)):
+    for phrase in (*others, *pace(course, now)):
         lines[-1].append(",")
         if lines[-1].cell_len + len(f" {phrase},") > width:
             lines.append(Text())
@@ -92,10 +92,9 @@ def heading(course: Course, losses: Mapping[int, Against], now: float, width: in
     return [fitting(line, width) for line in lines]
 
 
-def pace(course: Course, losses: Mapping[int, Against], now: float) -> list[str]:
+def pace(course: Course, now: float) -> list[str]:
     """Runs per hour and the time that is left, or what isn't known of it yet."""
-    done = {row.number: share_of(row, losses[row.number]) for row in course.trains if row.number in losses}
-    rate, left, counts = course.runs_per_hour(), course.seconds_left(now, done), course.counts
+    rate, left, counts = course.runs_per_hour(), course.seconds_left(now), course.counts
     said = [] if rate is None else [f"{rate:,.0f} runs per hour" if rate >= 10 else f"{rate:.1f} runs per hour"]
     if course.ended_at is not None:
         return [*said, f"took {duration(course.elapsed(now))}"]

@@ -19,7 +19,7 @@ from lab.store.plain import plain
 from lab.sweep.plan import Plan, Row
 from lab.sweep.shown.course import Course
 from lab.sweep.shown.picture import Standing, picture
-from lab.sweep.shown.tail import Losses
+from lab.sweep.shown.tail import Losses, steps_of
 from lab.sweep.watcher import Ending, Lines, Watcher, position
 
 REDRAW_SECONDS = 0.25
@@ -150,6 +150,9 @@ class Screen:
         live, now = self._live, self.clock()
         if live is not None:
             seen = self.losses.look((row, self.course.baselines.get(row.job.seed)) for row in self.course.trains)
+            self.course.see(
+                {row.number: seen[row.number].step / max(1, steps_of(row.job)) for row in self.course.trains if row.number in seen}, now
+            )
             lines = picture(self.course, seen, self.standings, now, (live.console.width, live.console.height))
             live.update(Group(*lines))
         self.print_above(live)
