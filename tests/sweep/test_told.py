@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.errors import StoreError
 from lab.files import read_json, write_json
 from lab.results.collect import load
 from lab.results.facts_of_cells import CurveFacts, FactorialFacts
@@ -19,6 +20,7 @@ from lab.results.report import build
 from lab.results.telling import tell as facts_of
 from lab.sweep import told
 from lab.sweep.frozen import freeze
+from lab.sweep.judged import judged
 from lab.sweep.plan import make_plan
 from tests.conftest import Project
 from tests.results.store import Store
@@ -81,6 +83,21 @@ def test_a_report_that_fails_says_why_and_how_to_go_on(tiny: Project, capfd: pyt
     with pytest.raises(told.Untold, match=r"(?s)couldn't be made: .*no lock.*lab report --baseline tiny"):
         told.report(made, tiny.root, folder)
     assert capfd.readouterr() == ("", "")
+
+
+def test_it_is_made_by_the_sweeps_own_lab_whatever_pythonpath_holds(
+    tiny: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other" / "lab"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("raise SystemExit('another lab')\n")
+    monkeypatch.setenv("PYTHONPATH", str(other.parent))
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    made = make_plan(tiny.composer(), ["baseline=tiny", "hooks=none,grad_clip"], "python run.py --multirun ...")
+    told.report(made, tiny.root, freeze(made, tiny.root))
+    assert "everything else: multirun/" in capfd.readouterr().out
+    with pytest.raises(StoreError, match="these hold runs: none yet"):  # the lab's own answer: nothing was trained
+        judged(made, tiny.root)
 
 
 def test_it_is_told_where_the_sweep_was_typed_and_after_what_was_said(tiny: Project) -> None:
